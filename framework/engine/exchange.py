@@ -1,0 +1,194 @@
+"""The exchange side of one instant: funding, marks, closes, opens, arrivals, in the order of the tie table."""
+
+from __future__ import annotations
+
+import math
+
+from framework.engine.ledger import equity_of, identity_break, notional
+from framework.engine.margin import bust, liquidate_at
+from framework.engine.matching import match_inside, match_open
+from framework.engine.requests import arrive, next_arrival
+from framework.engine.state import E_IDENTITY, J_FUNDING, Sim
+from framework.jit import kernel
+from framework.records import NEVER
+
+
+@kernel(store=False)
+def exchange_time(sim: Sim):
+    """Time of the next thing that happens at the exchange; NEVER when nothing is left."""
+    c = sim.clock[0]
+    best = NEVER
+    for k in range(c["n"]):
+        cur = sim.cursor[k]
+        if cur["bar"] < cur["bar_end"]:
+            bar = sim.bars[cur["bar"]]
+            best = min(best, bar["close_ts"] if cur["opened"] == 1 else bar["open_ts"])
+        if cur["funding"] < cur["funding_end"]:
+            best = min(best, sim.funding[cur["funding"]]["ts"])
+        if cur["mark"] < cur["mark_end"]:
+            best = min(best, sim.marks[cur["mark"]]["ts"])
+    if c["n_requests"] > 0:
+        best = min(best, sim.requests[next_arrival(sim)]["arrival_ts"])
+    if c["script"] < c["script_end"]:
+        best = min(best, sim.script[c["script"]]["arrival_ts"])
+    return max(best, c["now"])
+
+
+@kernel(store=False)
+def funding_price(sim: Sim, k, ts):
+    """Mark price at a funding time; without marks the open of the bar there, else the last close (rules.md 3.4)."""
+    cur = sim.cursor[k]
+    j = cur["mark"]
+    if j < cur["mark_end"] and sim.marks[j]["ts"] <= ts:
+        while j + 1 < cur["mark_end"] and sim.marks[j + 1]["ts"] <= ts:
+            j += 1
+        return sim.marks[j]["price"]
+    if not math.isnan(cur["mark_price"]):
+        return cur["mark_price"]
+    row = cur["bar"]
+    if cur["opened"] == 1 and sim.bars[row]["close_ts"] <= ts:
+        row += 1
+    if row < cur["bar_end"] and sim.bars[row]["open_ts"] <= ts:
+        return sim.bars[row]["open"]
+    row -= 1
+    return sim.bars[row]["close"] if row >= cur["bar_first"] else 0.0
+
+
+@kernel(store=False)
+def settle_funding(sim: Sim, k, ts):
+    """Pay or receive funding on the position held at the boundary (received is positive)."""
+    c = sim.clock[0]
+    cur = sim.cursor[k]
+    rate = sim.funding[cur["funding"]]["rate"]
+    cur["funding"] += 1
+    q = sim.account[k]["position"]
+    if q == 0.0 or rate == 0.0:
+        return
+    rule = sim.rules[k]
+    price = funding_price(sim, k, ts)
+    if price <= 0.0:
+        return
+    amount = -notional(rule["kind"], rule["multiplier"], q, price) * rate
+    for side in range(2):
+        sim.account[side * c["n"] + k]["funding"] += amount
+        sim.total[side]["funding"] += amount
+        sim.total[side]["cash"] += amount
+    entry = sim.journal[c["n_journal"]]
+    entry["ts"] = ts
+    entry["instrument"] = k
+    entry["kind"] = J_FUNDING
+    entry["amount"] = amount
+    entry["price"] = price
+    entry["qty"] = q
+    c["n_journal"] += 1
+
+
+@kernel(store=False)
+def close_bar(sim: Sim, k):
+    """The current bar ends: match its range, test liquidation at its adverse extreme, take its close."""
+    cur = sim.cursor[k]
+    bar = sim.bars[cur["bar"]]
+    if sim.clock[0]["n_live"] > 0:
+        match_inside(sim, k)
+    q = sim.account[k]["position"]
+    if q != 0.0 and cur["mark_bar"] != cur["bar"]:
+        liquidate_at(sim, k, bar["low"] if q > 0.0 else bar["high"], bar["open"], bar["close_ts"], bar)
+    sim.account[k]["mark"] = bar["close"]
+    cur["last"] = bar["close"]
+    cur["opened"] = 0
+    cur["bar"] += 1
+    sim.clock[0]["closed"] = 1
+
+
+@kernel(store=False)
+def open_bar(sim: Sim, k):
+    """The current bar begins: what rests or waits meets its open."""
+    cur = sim.cursor[k]
+    bar = sim.bars[cur["bar"]]
+    cur["opened"] = 1
+    cur["used"] = 0.0
+    cur["last"] = bar["open"]
+    sim.account[k]["mark"] = bar["open"]
+    if sim.clock[0]["n_live"] > 0:
+        match_open(sim, k)
+        sim.account[k]["mark"] = bar["open"]
+    liquidate_at(sim, k, bar["open"], bar["open"], bar["open_ts"], bar)
+
+
+@kernel(store=False)
+def take_mark(sim: Sim, k, ts):
+    """A mark price row: liquidation is tested at it."""
+    cur = sim.cursor[k]
+    price = sim.marks[cur["mark"]]["price"]
+    cur["mark"] += 1
+    cur["mark_price"] = price
+    cur["mark_bar"] = cur["bar"]
+    row = min(cur["bar"], cur["bar_end"] - 1)
+    liquidate_at(sim, k, price, price, ts, sim.bars[row])
+
+
+@kernel(store=False)
+def check_books(sim: Sim):
+    """Strict mode: after every event both sides' cash, booked entry by entry, equals the formula."""
+    c = sim.clock[0]
+    for side in range(2):
+        wrong = identity_break(sim, side)
+        c["checks"] += 1
+        c["worst_identity"] = max(c["worst_identity"], wrong)
+        if wrong > 1e-9:
+            c["error"] = E_IDENTITY
+
+
+@kernel(store=False)
+def exchange(sim: Sim, ts):
+    """Let everything that happens at the exchange at `ts` happen."""
+    c = sim.clock[0]
+    n = c["n"]
+    for k in range(n):
+        cur = sim.cursor[k]
+        while cur["funding"] < cur["funding_end"] and sim.funding[cur["funding"]]["ts"] <= ts:
+            settle_funding(sim, k, ts)
+    for k in range(n):
+        cur = sim.cursor[k]
+        while cur["mark"] < cur["mark_end"] and sim.marks[cur["mark"]]["ts"] <= ts:
+            take_mark(sim, k, ts)
+    c["closed"] = 0
+    for k in range(n):
+        cur = sim.cursor[k]
+        if cur["opened"] == 1 and sim.bars[cur["bar"]]["close_ts"] <= ts:
+            close_bar(sim, k)
+    if c["closed"] == 1 and c["bust"] == 0 and equity_of(sim, 0) <= 0.0:
+        bust(sim, ts)
+    for k in range(n):
+        cur = sim.cursor[k]
+        if cur["opened"] == 0 and cur["bar"] < cur["bar_end"] and sim.bars[cur["bar"]]["open_ts"] <= ts:
+            open_bar(sim, k)
+    arrive(sim, ts)
+    if c["strict"] == 1:
+        check_books(sim)
+
+
+@kernel(store=False)
+def nothing_pending(sim: Sim):
+    """True when no order works, travels or is about to be answered."""
+    c = sim.clock[0]
+    return c["n_live"] == 0 and c["n_requests"] == 0 and c["applied"] == c["n_responses"] and c["shown"] == c["applied"]
+
+
+@kernel(store=False)
+def due_elsewhere(sim: Sim, k):
+    """First time at which anything but instrument k's bars happens at the exchange."""
+    c = sim.clock[0]
+    best = NEVER
+    for j in range(c["n"]):
+        cur = sim.cursor[j]
+        if j != k and cur["bar"] < cur["bar_end"]:
+            bar = sim.bars[cur["bar"]]
+            best = min(best, bar["close_ts"] if cur["opened"] == 1 else bar["open_ts"])
+        if cur["funding"] < cur["funding_end"]:
+            best = min(best, sim.funding[cur["funding"]]["ts"])
+        if cur["mark"] < cur["mark_end"]:
+            best = min(best, sim.marks[cur["mark"]]["ts"])
+    if c["script"] < c["script_end"]:
+        best = min(best, sim.script[c["script"]]["arrival_ts"])
+    return best

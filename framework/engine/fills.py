@@ -1,0 +1,428 @@
+"""One fill, from the wanted quantity to the booked position (rules.md 4.5, 4.8, 6.1-6.4)."""
+
+from __future__ import annotations
+
+import math
+
+from framework.engine.latency import latency_row, respond
+from framework.engine.ledger import (
+    book_fill,
+    ceil_to,
+    equity_of,
+    floor_to,
+    gain,
+    margin_in_use,
+    notional,
+)
+from framework.engine.state import Sim
+from framework.jit import kernel
+from framework.records import (
+    BUY,
+    CANCELLED,
+    CLOSE,
+    FILLED,
+    INVERSE,
+    LIMIT,
+    LIQUIDATION,
+    NEVER,
+    NONE,
+    OPEN,
+    PENDING,
+    R_CANCEL,
+    R_CLOSED,
+    R_FLAT,
+    R_GROUP,
+    R_LIQUIDATION,
+    R_LOT,
+    R_MARGIN,
+    R_NONE,
+    R_NOTIONAL,
+    R_REDUCE_ONLY,
+    R_RISK,
+    R_STOP,
+    R_TARGET,
+    R_TRAIL,
+    REJECTED,
+    SELL,
+    STOP,
+    STOP_LIMIT,
+    TRAILING,
+)
+
+AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happens
+
+
+@kernel(store=False)
+def finish(sim: Sim, row, status, reason, ts):
+    """Make an order final and tell the strategy; a fill tells it by itself."""
+    order = sim.orders[row]
+    order["status"] = status
+    order["reason"] = reason
+    order["end_ts"] = ts
+    if status != FILLED:
+        respond(sim, row, NONE, ts, ts)
+
+
+@kernel(store=False)
+def remaining(order):
+    """Quantity still to fill, free of float residue."""
+    rest = order["qty"] - order["filled"]
+    return rest if rest > 1e-9 * order["qty"] else 0.0
+
+
+@kernel(store=False)
+def is_live(order):
+    """True while the exchange still works the order."""
+    return order["status"] == OPEN
+
+
+@kernel(store=False)
+def slipped(sim: Sim, side, raw, qty, bar, opens):
+    """Price paid by a taker of `qty`: slippage, square-root impact, and spread on entries (rules.md 4.5)."""
+    c = sim.clock[0]
+    rate = c["slippage"]
+    if c["impact"] > 0.0:
+        # square-root law of market impact: cost grows with the root of the share of the bar's volume
+        ratio = qty / bar["volume"] if bar["volume"] > 0.0 else 1.0
+        rate += c["impact"] * math.sqrt(ratio)
+    price = raw * (1.0 + side * rate)
+    if opens:
+        price *= 1.0 + side * c["entry_spread"]
+    if c["slip_in_range"] == 1:
+        price = min(max(price, bar["low"]), bar["high"])
+    return price
+
+
+@kernel(store=False)
+def share_qty(sim: Sim, k, share, price):
+    """Quantity for a share of the free equity at this price (rules.md 6.1)."""
+    rule = sim.rules[k]
+    free = equity_of(sim, 0) - margin_in_use(sim)
+    budget = share * free * sim.clock[0]["leverage"] / (1.0 + rule["taker"])
+    if budget <= 0.0:
+        return 0.0
+    if rule["kind"] == INVERSE:
+        return floor_to(budget * price / rule["multiplier"], rule["lot"], rule["lot_inv"])
+    return floor_to(budget / (price * rule["multiplier"]), rule["lot"], rule["lot_inv"])
+
+
+@kernel(store=False)
+def wanted(sim: Sim, row, raw, bar, ts):
+    """Quantity the order would fill now; 0 when it ended here instead. Sizes closes and shares."""
+    order = sim.orders[row]
+    k = order["instrument"]
+    q = sim.account[k]["position"]
+    if order["kind"] == CLOSE:
+        if q == 0.0:
+            finish(sim, row, CANCELLED, R_FLAT, ts)
+            return 0.0
+        if order["n_fills"] == 0:
+            order["side"] = SELL if q > 0.0 else BUY
+            order["qty"] = abs(q)
+            drop_children(sim, k, ts)
+        if (q > 0.0) == (order["side"] == BUY):
+            finish(sim, row, CANCELLED, R_FLAT, ts)
+            return 0.0
+        return min(remaining(order), abs(q))
+    if math.isnan(order["qty"]):
+        opens = q == 0.0 or (q > 0.0) == (order["side"] == BUY)
+        taker = order["kind"] != LIMIT and order["kind"] != STOP_LIMIT
+        price = slipped(sim, order["side"], raw, 0.0, bar, opens) if taker else raw
+        order["qty"] = share_qty(sim, k, order["share"], price)
+        if order["qty"] <= 0.0:
+            finish(sim, row, REJECTED, R_LOT, ts)
+            return 0.0
+    rest = remaining(order)
+    if order["reduce_only"] == 1:
+        if q == 0.0 or (q > 0.0) == (order["side"] == BUY):
+            finish(sim, row, CANCELLED, R_REDUCE_ONLY, ts)
+            return 0.0
+        return min(rest, abs(q))
+    return rest
+
+
+@kernel(store=False)
+def volume_left(sim: Sim, k, qty, bar):
+    """Quantity the participation cap still allows in this bar (rules.md 4.5)."""
+    share = sim.clock[0]["volume_share"]
+    if share <= 0.0:
+        return qty
+    rule = sim.rules[k]
+    left = share * bar["volume"] - sim.cursor[k]["used"]
+    if qty <= left * (1.0 + 1e-12):
+        return qty
+    return max(0.0, floor_to(max(left, 0.0), rule["lot"], rule["lot_inv"]))
+
+
+@kernel(store=False)
+def affordable(sim: Sim, k, side, qty, price, fee_rate):
+    """Part of `qty` the account may fill: all of it, or only what closes (rules.md 6.3)."""
+    rule = sim.rules[k]
+    held = sim.account[k]
+    q = held["position"]
+    leverage = sim.clock[0]["leverage"]
+    kind = rule["kind"]
+    mult = rule["multiplier"]
+    closing = 0.0
+    if q != 0.0 and (q > 0.0) != (side == BUY):
+        closing = min(abs(q), qty)
+    opening = qty - closing
+    if opening <= 1e-9 * qty:
+        return qty
+    worth = equity_of(sim, 0)
+    used = margin_in_use(sim)
+    if closing > 0.0:
+        signed = closing if q > 0.0 else -closing
+        worth += gain(kind, mult, signed, held["mark"], price)
+        used -= notional(kind, mult, closing, held["mark"]) / leverage
+    fee = notional(kind, mult, qty, price) * fee_rate
+    need = notional(kind, mult, opening, price) / leverage + fee
+    free = worth - used
+    if need <= free + abs(free) * 1e-9 + 1e-9:
+        return qty
+    return closing
+
+
+@kernel(store=False)
+def allowed_by_risk(sim: Sim, k, side, qty, price):
+    """Check the run's limits on order value and position value; reducing is always allowed."""
+    c = sim.clock[0]
+    q = sim.account[k]["position"]
+    after = q + side * qty
+    if abs(after) <= abs(q):
+        return True
+    rule = sim.rules[k]
+    if c["max_order_notional"] > 0.0 and notional(rule["kind"], rule["multiplier"], qty, price) > c["max_order_notional"]:
+        return False
+    limit = c["max_position_notional"]
+    return limit <= 0.0 or notional(rule["kind"], rule["multiplier"], abs(after), price) <= limit
+
+
+@kernel(store=False)
+def below_notional(sim: Sim, k, order, qty, price):
+    """True when the order's value is under the venue's minimum; exits are exempt."""
+    rule = sim.rules[k]
+    if order["reduce_only"] == 1 or order["kind"] == CLOSE or order["filled"] > 0.0:
+        return False
+    return notional(rule["kind"], rule["multiplier"], qty, price) < rule["min_notional"] * (1.0 - 1e-12)
+
+
+@kernel(store=False)
+def write_fill(sim: Sim, row, qty, raw, price, fee, maker, ts, bar, place):
+    """Append the fill, book it on the exchange side, and queue the answer to the strategy."""
+    c = sim.clock[0]
+    order = sim.orders[row]
+    k = order["instrument"]
+    rule = sim.rules[k]
+    side = order["side"]
+    index = c["n_fills"]
+    fill = sim.fills[index]
+    book_fill(rule, sim.account[k], sim.total[0], side * qty, price, fee, c["leverage"])
+    order["filled"] += qty
+    order["value"] += price * qty
+    order["n_fills"] += 1
+    order["last_fill_ts"] = ts
+    if remaining(order) == 0.0:
+        order["status"] = FILLED
+        order["end_ts"] = ts
+        order["reason"] = order["role"] if order["kind"] != LIQUIDATION else order["reason"]
+    earliest = ts
+    if place == INSIDE:
+        # it happened before the close: known there, unless the answer takes longer than the bar itself
+        first = max(bar["open_ts"], order["arrival_ts"])
+        earliest = max(ts, first + sim.latency[latency_row(sim, k, ts)]["response"])
+    fill["seen_ts"] = respond_fill(sim, row, index, ts, earliest, place)
+    fill["order"] = row
+    fill["order_id"] = order["id"]
+    fill["ts"] = ts
+    fill["bar_open_ts"] = bar["open_ts"]
+    fill["instrument"] = k
+    fill["side"] = side
+    fill["price"] = price
+    fill["qty"] = qty
+    fill["fee"] = fee
+    fill["maker"] = maker
+    fill["slippage"] = abs(gain(rule["kind"], rule["multiplier"], qty, raw, price))
+    fill["equity"] = equity_of(sim, 0)
+    c["n_fills"] += 1
+
+
+@kernel(store=False)
+def respond_fill(sim: Sim, row, index, ts, earliest, place):
+    """Queue the answer for a fill; inside a bar its time is `earliest`, else ts + response latency."""
+    c = sim.clock[0]
+    k = sim.orders[row]["instrument"]
+    seen = earliest if place == INSIDE else ts + sim.latency[latency_row(sim, k, ts)]["response"]
+    seen = max(seen, c["last_seen_ts"])
+    c["last_seen_ts"] = seen
+    answer = sim.responses[c["n_responses"]]
+    answer["seen_ts"] = seen
+    answer["order"] = row
+    answer["fill"] = index
+    answer["status"] = sim.orders[row]["status"]
+    c["n_responses"] += 1
+    return seen
+
+
+@kernel(store=False)
+def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
+    """Fill what can be filled of order `row` at raw price `raw`; return the filled quantity.
+
+    Checks in this order: what is wanted, risk, volume, FOK, minimum value, buying power.
+    """
+    c = sim.clock[0]
+    order = sim.orders[row]
+    k = order["instrument"]
+    rule = sim.rules[k]
+    sim.account[k]["mark"] = raw
+    qty = wanted(sim, row, raw, bar, ts)
+    if qty <= 0.0:
+        return 0.0
+    side = order["side"]
+    qty = volume_left(sim, k, qty, bar)
+    if qty <= 0.0:
+        return 0.0
+    q = sim.account[k]["position"]
+    opens = q == 0.0 or (q > 0.0) == (side == BUY) or qty > abs(q) * (1.0 + 1e-9)
+    price = slipped(sim, side, raw, qty, bar, opens) if slips else raw
+    if price <= 0.0 or below_notional(sim, k, order, order["qty"], price):
+        finish(sim, row, REJECTED, R_NOTIONAL, ts)
+        return 0.0
+    if not allowed_by_risk(sim, k, side, qty, price):
+        finish(sim, row, REJECTED, R_RISK, ts)
+        return 0.0
+    rate = rule["maker"] if maker else rule["taker"]
+    possible = affordable(sim, k, side, qty, price, rate)
+    if possible <= 0.0:
+        finish(sim, row, REJECTED, R_MARGIN, ts)
+        return 0.0
+    fee = notional(rule["kind"], rule["multiplier"], possible, price) * rate
+    sim.cursor[k]["used"] += possible
+    write_fill(sim, row, possible, raw, price, fee, 1 if maker else 0, ts, bar, place)
+    if possible < qty:
+        finish(sim, row, REJECTED, R_MARGIN, ts)
+    after_fill(sim, row, possible, q, price, ts)
+    return possible
+
+
+@kernel(store=False)
+def after_fill(sim: Sim, row, qty, before, price, ts):
+    """What a fill sets off: bracket children, the rest of its group, exits that lost their position."""
+    c = sim.clock[0]
+    order = sim.orders[row]
+    k = order["instrument"]
+    if order["role"] != R_NONE:
+        shrink_siblings(sim, row, qty, ts)
+    else:
+        protect(sim, row, qty, price, ts)
+        if order["group"] != 0:
+            drop_group(sim, row, ts)
+    after = sim.account[k]["position"]
+    if before != 0.0 and (after == 0.0 or (after > 0.0) != (before > 0.0)):
+        for j in range(c["n_live"]):
+            child = sim.orders[sim.live[j]]
+            if child["role"] == R_NONE or child["instrument"] != k or not is_live(child):
+                continue
+            if after == 0.0 or (after > 0.0) == (child["side"] == BUY):
+                finish(sim, sim.live[j], CANCELLED, R_CLOSED, ts)
+
+
+@kernel(store=False)
+def drop_children(sim: Sim, k, ts):
+    """Cancel every live bracket child of an instrument: a `close` takes its exits along."""
+    for j in range(sim.clock[0]["n_live"]):
+        child = sim.orders[sim.live[j]]
+        if child["role"] != R_NONE and child["instrument"] == k and is_live(child):
+            finish(sim, sim.live[j], CANCELLED, R_CLOSED, ts)
+
+
+@kernel(store=False)
+def drop_group(sim: Sim, row, ts):
+    """One cancels the other: the first fill ends the rest of a group."""
+    group = sim.orders[row]["group"]
+    for j in range(sim.clock[0]["n_live"]):
+        other = sim.live[j]
+        order = sim.orders[other]
+        if other != row and order["group"] == group and order["role"] == R_NONE and is_live(order):
+            finish(sim, other, CANCELLED, R_GROUP, ts)
+
+
+@kernel(store=False)
+def shrink_siblings(sim: Sim, row, qty, ts):
+    """A bracket's exits share one quantity: what one fills the others lose."""
+    parent = sim.orders[row]["parent"]
+    for j in range(sim.clock[0]["n_live"]):
+        other = sim.live[j]
+        order = sim.orders[other]
+        if other == row or order["parent"] != parent or not is_live(order):
+            continue
+        order["qty"] -= qty
+        if remaining(order) == 0.0 or sim.orders[row]["status"] == FILLED:
+            finish(sim, other, CANCELLED, R_GROUP, ts)
+
+
+@kernel(store=False)
+def protect(sim: Sim, row, qty, price, ts):
+    """Create (or enlarge) the exits of an entry for its filled quantity (rules.md 4.3)."""
+    entry = sim.orders[row]
+    if math.isnan(entry["stop"]) and math.isnan(entry["target"]) and math.isnan(entry["trail"]):
+        return
+    grown = False
+    for j in range(sim.clock[0]["n_live"]):
+        child = sim.orders[sim.live[j]]
+        if child["parent"] == row and is_live(child):
+            child["qty"] += qty
+            grown = True
+    if grown:
+        return
+    rule = sim.rules[entry["instrument"]]
+    if not math.isnan(entry["stop"]):
+        add_child(sim, row, STOP, R_STOP, qty, math.nan, entry["stop"], math.nan, price, ts)
+    if not math.isnan(entry["trail"]):
+        add_child(sim, row, TRAILING, R_TRAIL, qty, math.nan, math.nan, entry["trail"], price, ts)
+    if not math.isnan(entry["target"]):
+        level = entry["target"]
+        if entry["side"] == BUY:
+            level = ceil_to(level, rule["tick"], rule["tick_inv"])
+        else:
+            level = floor_to(level, rule["tick"], rule["tick_inv"])
+        add_child(sim, row, LIMIT, R_TARGET, qty, level, math.nan, math.nan, price, ts)
+
+
+@kernel(store=False)
+def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_price, ts):
+    """Append one reduce-only exit order that is already at the exchange."""
+    c = sim.clock[0]
+    entry = sim.orders[parent]
+    row = c["n_orders"]
+    child = sim.orders[row]
+    child["id"] = c["next_id"]
+    child["instrument"] = entry["instrument"]
+    child["kind"] = kind
+    child["side"] = -entry["side"]
+    child["reduce_only"] = 1
+    child["status"] = OPEN
+    child["known"] = PENDING
+    child["ts"] = ts
+    child["arrival_ts"] = ts
+    child["end_ts"] = NEVER
+    child["expire_ts"] = NEVER
+    child["last_fill_ts"] = NEVER
+    child["asked_qty"] = qty
+    child["qty"] = qty
+    child["share"] = math.nan
+    child["price"] = price
+    child["asked_price"] = price
+    child["trigger"] = trigger
+    child["stop"] = math.nan
+    child["target"] = math.nan
+    child["trail"] = trail
+    child["extreme"] = fill_price
+    child["parent"] = parent
+    child["role"] = role
+    child["seen_bar"] = sim.cursor[entry["instrument"]]["fill_bar"]
+    child["group"] = 0
+    sim.live[c["n_live"]] = row
+    c["n_live"] += 1
+    c["n_orders"] += 1
+    c["next_id"] += 1

@@ -1,0 +1,220 @@
+"""Maintenance margin, liquidation and bust (rules.md 6.3).
+
+Formulas: Binance USD-M futures, "Liquidation Protocols" and "How to Calculate Liquidation Price of USD-M Futures
+Contracts" (maintenance = notional x rate - amount of the notional's tier; liquidated when margin balance <= maintenance).
+Inverse contracts use the same condition with value = contracts x multiplier / price.
+"""
+
+from __future__ import annotations
+
+import math
+
+from framework.engine.fills import FORCED, drop_children, finish, is_live, write_fill
+from framework.engine.ledger import equity_of, notional, unrealised
+from framework.engine.state import J_LIQUIDATION, Sim
+from framework.jit import kernel
+from framework.records import (
+    BUY,
+    CANCELLED,
+    INVERSE,
+    LIQUIDATION,
+    NEVER,
+    NONE,
+    OPEN,
+    PENDING,
+    R_BUST,
+    R_LIQUIDATION,
+    SELL,
+)
+
+
+@kernel(store=False)
+def tier_of(sim: Sim, k, value):
+    """Row of the maintenance tier for a position value; the last tier beyond the table."""
+    rule = sim.rules[k]
+    row = rule["tier_first"]
+    while row < rule["tier_end"] - 1 and value > sim.tiers[row]["max_notional"]:
+        row += 1
+    return row
+
+
+@kernel(store=False)
+def maintenance(sim: Sim, k):
+    """Maintenance margin of one instrument's position at its last price; 0 without tiers."""
+    rule = sim.rules[k]
+    q = sim.account[k]["position"]
+    if q == 0.0 or rule["tier_first"] == rule["tier_end"]:
+        return 0.0
+    value = notional(rule["kind"], rule["multiplier"], abs(q), sim.account[k]["mark"])
+    tier = sim.tiers[tier_of(sim, k, value)]
+    return value * tier["rate"] - tier["amount"]
+
+
+@kernel(store=False)
+def maintenance_of_all(sim: Sim):
+    """Maintenance margin of the whole account."""
+    need = 0.0
+    for k in range(sim.clock[0]["n"]):
+        need += maintenance(sim, k)
+    return need
+
+
+@kernel(store=False)
+def is_breached(sim: Sim, k):
+    """True when the margin balance behind instrument k no longer covers its maintenance."""
+    held = sim.account[k]
+    if sim.clock[0]["isolated"] == 1:
+        return held["isolated"] + unrealised(sim.rules[k], held) <= maintenance(sim, k)
+    return equity_of(sim, 0) <= maintenance_of_all(sim)
+
+
+@kernel(store=False)
+def liquidation_price(sim: Sim, k):
+    """Price of instrument k at which its margin balance equals its maintenance, all else unchanged."""
+    rule = sim.rules[k]
+    held = sim.account[k]
+    q = held["position"]
+    m = rule["multiplier"]
+    value = notional(rule["kind"], m, abs(q), held["mark"])
+    tier = sim.tiers[tier_of(sim, k, value)]
+    if sim.clock[0]["isolated"] == 1:
+        backing = held["isolated"]
+        reference = held["entry"]
+    else:
+        backing = equity_of(sim, 0) - (maintenance_of_all(sim) - maintenance(sim, k))
+        reference = held["mark"]
+    if rule["kind"] == INVERSE:
+        slope = m * (abs(q) * tier["rate"] + q)
+        inverse = (backing + q * m / reference + tier["amount"]) / slope if slope != 0.0 else 0.0
+        return 1.0 / inverse if inverse > 0.0 else 0.0
+    slope = m * (abs(q) * tier["rate"] - q)
+    return (backing - q * m * reference + tier["amount"]) / slope if slope != 0.0 else 0.0
+
+
+@kernel(store=False)
+def add_forced(sim: Sim, k, qty, ts, reason):
+    """Append the order row of a forced close."""
+    c = sim.clock[0]
+    row = c["n_orders"]
+    order = sim.orders[row]
+    order["id"] = c["next_id"]
+    order["instrument"] = k
+    order["kind"] = LIQUIDATION
+    order["side"] = SELL if sim.account[k]["position"] > 0.0 else BUY
+    order["reduce_only"] = 1
+    order["status"] = OPEN
+    order["known"] = PENDING
+    order["reason"] = reason
+    order["ts"] = ts
+    order["arrival_ts"] = ts
+    order["expire_ts"] = NEVER
+    order["end_ts"] = NEVER
+    order["asked_qty"] = qty
+    order["qty"] = qty
+    order["share"] = math.nan
+    order["price"] = math.nan
+    order["asked_price"] = math.nan
+    order["trigger"] = math.nan
+    order["stop"] = math.nan
+    order["target"] = math.nan
+    order["trail"] = math.nan
+    order["parent"] = NONE
+    c["n_orders"] += 1
+    c["next_id"] += 1
+    return row
+
+
+@kernel(store=False)
+def give_back(sim: Sim, k, amount, ts):
+    """Book a shortfall the venue bears: `liquidation` rises on both sides."""
+    c = sim.clock[0]
+    for side in range(2):
+        sim.total[side]["liquidation"] += amount
+        sim.total[side]["cash"] += amount
+    entry = sim.journal[c["n_journal"]]
+    entry["ts"] = ts
+    entry["instrument"] = k
+    entry["kind"] = J_LIQUIDATION
+    entry["amount"] = amount
+    entry["price"] = sim.account[k]["mark"]
+    entry["qty"] = 0.0
+    c["n_journal"] += 1
+
+
+@kernel(store=False)
+def force_close(sim: Sim, k, price, ts, reason, rate, bar):
+    """Close the whole position of instrument k at `price`; its orders go first."""
+    c = sim.clock[0]
+    rule = sim.rules[k]
+    held = sim.account[k]
+    drop_children(sim, k, ts)
+    for j in range(c["n_live"]):
+        order = sim.orders[sim.live[j]]
+        if order["instrument"] == k and is_live(order):
+            finish(sim, sim.live[j], CANCELLED, reason, ts)
+    qty = abs(held["position"])
+    held["mark"] = price
+    fee = notional(rule["kind"], rule["multiplier"], qty, price) * rate
+    backing = held["isolated"] + unrealised(rule, held) - fee
+    row = add_forced(sim, k, qty, ts, reason)
+    write_fill(sim, row, qty, price, price, fee, 0, ts, bar, FORCED)
+    if c["isolated"] == 1 and reason == R_LIQUIDATION and backing < 0.0:
+        give_back(sim, k, -backing, ts)
+
+
+@kernel(store=False)
+def liquidate_at(sim: Sim, k, price, start, ts, bar):
+    """Test instrument k at an adverse `price` reached from `start`; liquidate at the liquidation price."""
+    rule = sim.rules[k]
+    held = sim.account[k]
+    q = held["position"]
+    if q == 0.0 or rule["tier_first"] == rule["tier_end"]:
+        return
+    before = held["mark"]
+    held["mark"] = price
+    breached = is_breached(sim, k)
+    held["mark"] = before
+    if not breached:
+        return
+    level = liquidation_price(sim, k)
+    if level <= 0.0:
+        level = price
+    level = max(min(start, level), price) if q > 0.0 else min(max(start, level), price)
+    force_close(sim, k, level, ts, R_LIQUIDATION, rule["taker"], bar)
+
+
+@kernel(store=False)
+def learn_all(sim: Sim, ts):
+    """The strategy learns everything at once: the account is gone."""
+    c = sim.clock[0]
+    n = c["n"]
+    for j in range(c["applied"], c["n_responses"]):
+        answer = sim.responses[j]
+        answer["seen_ts"] = min(answer["seen_ts"], ts)
+        if answer["fill"] != NONE:
+            sim.fills[answer["fill"]]["seen_ts"] = answer["seen_ts"]
+        order = sim.orders[answer["order"]]
+        order["known"] = answer["status"]
+        order["known_filled"] = order["filled"]
+    c["applied"] = c["n_responses"]
+    c["last_seen_ts"] = ts
+    for k in range(n):
+        sim.account[n + k] = sim.account[k]
+    sim.total[1] = sim.total[0]
+
+
+@kernel(store=False)
+def bust(sim: Sim, ts):
+    """Equity is gone: everything is closed at the last prices and the shortfall is booked (rules.md 6.3)."""
+    c = sim.clock[0]
+    for k in range(c["n"]):
+        if sim.account[k]["position"] != 0.0:
+            bar = sim.bars[min(sim.cursor[k]["bar"], sim.cursor[k]["bar_end"] - 1)]
+            force_close(sim, k, sim.account[k]["mark"], ts, R_BUST, 0.0, bar)
+    for j in range(c["n_live"]):
+        if is_live(sim.orders[sim.live[j]]):
+            finish(sim, sim.live[j], CANCELLED, R_BUST, ts)
+    c["n_live"] = 0
+    give_back(sim, 0, -equity_of(sim, 0), ts)
+    c["bust"] = 1
+    learn_all(sim, ts)

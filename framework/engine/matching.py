@@ -1,0 +1,421 @@
+"""Filling on candles (rules.md 4): at an open, inside a bar, at a close."""
+
+from __future__ import annotations
+
+import math
+
+from framework.engine.fills import AT_CLOSE, AT_OPEN, INSIDE, execute, finish, is_live, remaining
+from framework.engine.ledger import nearest
+from framework.engine.state import Sim
+from framework.jit import kernel
+from framework.records import (
+    BEST,
+    BUY,
+    CANCELLED,
+    CLOSE,
+    EXPIRED,
+    FOK,
+    GTC,
+    GTD,
+    IOC,
+    LIMIT,
+    MARKET,
+    NEVER,
+    NONE,
+    OPEN_FIRST,
+    R_EXPIRED,
+    R_FOK,
+    R_IOC,
+    R_NONE,
+    R_POST_ONLY,
+    R_TARGET,
+    REJECTED,
+    STOP,
+    STOP_LIMIT,
+    TRAILING,
+    WORST,
+)
+
+
+@kernel(store=False)
+def rank_of(order):
+    """0 for exits, which go first at one stamp; 1 for everything else (rules.md 4.3)."""
+    return 0 if order["kind"] == CLOSE or order["reduce_only"] == 1 else 1
+
+
+@kernel(store=False)
+def is_stop_type(order):
+    """True for orders that wait for the price to move against them."""
+    kind = order["kind"]
+    return kind == STOP or kind == TRAILING or (kind == STOP_LIMIT and order["triggered"] == 0)
+
+
+@kernel(store=False)
+def trigger_level(sim: Sim, order):
+    """Level of a stop-type order: its trigger, or its distance from the best price so far."""
+    if order["kind"] == TRAILING:
+        rule = sim.rules[order["instrument"]]
+        level = order["extreme"] + order["side"] * order["trail"]
+        return nearest(level, rule["tick"], rule["tick_inv"])
+    return order["trigger"]
+
+
+@kernel(store=False)
+def reached(side, level, price):
+    """True when a stop of this side triggers at `price`."""
+    return price >= level if side == BUY else price <= level
+
+
+@kernel(store=False)
+def marketable(side, limit, price):
+    """True when a limit of this side can trade at `price`."""
+    return price <= limit if side == BUY else price >= limit
+
+
+@kernel(store=False)
+def fill_whole_or_kill(sim: Sim, row, price, ts, bar, slips, place):
+    """Fill-or-kill: fill the whole rest now, or cancel it."""
+    order = sim.orders[row]
+    share = sim.clock[0]["volume_share"]
+    if share > 0.0 and not math.isnan(order["qty"]):
+        left = share * bar["volume"] - sim.cursor[order["instrument"]]["used"]
+        if remaining(order) > left * (1.0 + 1e-12):
+            finish(sim, row, CANCELLED, R_FOK, ts)
+            return
+    execute(sim, row, price, ts, bar, False, slips, place)
+    if is_live(order):
+        finish(sim, row, CANCELLED, R_FOK, ts)
+
+
+@kernel(store=False)
+def take(sim: Sim, row, price, ts, bar, slips, place):
+    """Take liquidity at `price` under the order's time in force."""
+    order = sim.orders[row]
+    if order["tif"] == FOK:
+        fill_whole_or_kill(sim, row, price, ts, bar, slips, place)
+        return
+    execute(sim, row, price, ts, bar, False, slips, place)
+    if order["tif"] == IOC and is_live(order):
+        finish(sim, row, CANCELLED, R_IOC, ts)
+
+
+@kernel(store=False)
+def look_limit(sim: Sim, row, price, ts, bar, first, place):
+    """Test a limit against one price: the open, or the close it was decided at."""
+    order = sim.orders[row]
+    if marketable(order["side"], order["price"], price):
+        if first and order["post_only"] == 1:
+            finish(sim, row, REJECTED, R_POST_ONLY, ts)
+        elif first:
+            take(sim, row, price, ts, bar, False, place)
+        else:
+            execute(sim, row, price, ts, bar, price == order["price"], False, place)
+    elif first and order["tif"] == IOC:
+        finish(sim, row, CANCELLED, R_IOC, ts)
+    elif first and order["tif"] == FOK:
+        finish(sim, row, CANCELLED, R_FOK, ts)
+
+
+@kernel(store=False)
+def look(sim: Sim, row, price, ts, bar, bar_row, place):
+    """Test any order against one price (rules.md 4.1, 4.2); its first look also decides IOC, FOK, post-only."""
+    order = sim.orders[row]
+    first = order["seen_bar"] == NONE
+    order["seen_bar"] = bar_row if first else order["seen_bar"]
+    kind = order["kind"]
+    if kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT):
+        take(sim, row, price, ts, bar, True, place)
+        return
+    if kind == LIMIT or (kind == STOP_LIMIT and order["triggered"] == 1):
+        look_limit(sim, row, price, ts, bar, first, place)
+        return
+    if kind == TRAILING and first and order["role"] == R_NONE:
+        order["extreme"] = price
+    if reached(order["side"], trigger_level(sim, order), price):
+        order["triggered"] = 1
+        if kind == STOP_LIMIT:
+            look_limit(sim, row, price, ts, bar, True, place)
+        else:
+            take(sim, row, price, ts, bar, sim.clock[0]["stop_at_level"] == 0, place)
+    elif first and order["tif"] != GTC and order["tif"] != GTD:
+        finish(sim, row, CANCELLED, R_IOC if order["tif"] == IOC else R_FOK, ts)
+
+
+@kernel(store=False)
+def expire(sim: Sim, k, before):
+    """End the orders of an instrument whose GTD time lies before `before`."""
+    for j in range(sim.clock[0]["n_live"]):
+        row = sim.live[j]
+        order = sim.orders[row]
+        if order["instrument"] == k and order["expire_ts"] < before and is_live(order):
+            finish(sim, row, EXPIRED, R_EXPIRED, order["expire_ts"])
+
+
+@kernel(store=False)
+def sweep(sim: Sim):
+    """Forget final orders in the list of live ones, keeping age order."""
+    c = sim.clock[0]
+    kept = 0
+    for j in range(c["n_live"]):
+        row = sim.live[j]
+        if is_live(sim.orders[row]):
+            sim.live[kept] = row
+            kept += 1
+    c["n_live"] = kept
+
+
+@kernel(store=False)
+def match_open(sim: Sim, k):
+    """Everything that rests or waits meets the open of the current bar: exits first, then by age."""
+    c = sim.clock[0]
+    cur = sim.cursor[k]
+    bar_row = cur["bar"]
+    bar = sim.bars[bar_row]
+    ts = bar["open_ts"]
+    expire(sim, k, ts + 1)
+    n = c["n_live"]
+    for rank in range(2):
+        for j in range(n):
+            row = sim.live[j]
+            order = sim.orders[row]
+            if order["instrument"] != k or not is_live(order) or rank_of(order) != rank:
+                continue
+            if c["at_close"] == 1 and (order["seen_bar"] == NONE or order["kind"] == MARKET or order["kind"] == CLOSE):
+                continue  # waits for a close
+            cur["fill_bar"] = bar_row
+            look(sim, row, bar["open"], ts, bar, bar_row, AT_OPEN)
+    sweep(sim)
+
+
+@kernel(store=False)
+def touched(sim: Sim, order, bar):
+    """True when the bar's range reaches the order's level."""
+    buys = order["side"] == BUY
+    if is_stop_type(order):
+        return reached(order["side"], trigger_level(sim, order), bar["high"] if buys else bar["low"])
+    return marketable(order["side"], order["price"], bar["low"] if buys else bar["high"])
+
+
+@kernel(store=False)
+def takes_part(sim: Sim, order, k, bar_row):
+    """True when the order may be matched inside this bar."""
+    if order["instrument"] != k or not is_live(order) or order["seen_bar"] == NONE:
+        return False
+    kind = order["kind"]
+    if kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT):
+        return False
+    return not (sim.clock[0]["next_bar_exits"] == 1 and order["role"] != R_NONE and order["seen_bar"] == bar_row)
+
+
+@kernel(store=False)
+def count_ambiguous(sim: Sim, k):
+    """Count the current bar once."""
+    cur = sim.cursor[k]
+    if cur["ambiguous_bar"] != cur["bar"]:
+        cur["ambiguous_bar"] = cur["bar"]
+        sim.clock[0]["ambiguous"] += 1
+
+
+@kernel(store=False)
+def find_ambiguous(sim: Sim, k, bar, bar_row):
+    """A stop and a limit of one bracket or group both touched by this bar (rules.md 4.3)."""
+    n = sim.clock[0]["n_live"]
+    for j in range(n):
+        one = sim.orders[sim.live[j]]
+        if not takes_part(sim, one, k, bar_row) or not is_stop_type(one) or not touched(sim, one, bar):
+            continue
+        for h in range(n):
+            two = sim.orders[sim.live[h]]
+            together = one["parent"] == two["parent"] if one["role"] != R_NONE else one["group"] == two["group"]
+            if not together or (one["role"] == R_NONE and (one["group"] == 0 or two["role"] != R_NONE)):
+                continue
+            if takes_part(sim, two, k, bar_row) and not is_stop_type(two) and touched(sim, two, bar):
+                count_ambiguous(sim, k)
+                return
+
+
+@kernel(store=False)
+def trail_along(order, bar):
+    """Let a trailing stop see this bar's extreme, after the bar was tested (rules.md 4.4)."""
+    if order["side"] == BUY:
+        order["extreme"] = min(order["extreme"], bar["low"])
+    else:
+        order["extreme"] = max(order["extreme"], bar["high"])
+
+
+@kernel(store=False)
+def inside_stop_limit(sim: Sim, row, level, bar, ts):
+    """A stop-limit triggered inside a bar rests until the next one, unless the rule is "best"."""
+    order = sim.orders[row]
+    order["triggered"] = 1
+    if sim.clock[0]["intrabar"] != BEST:
+        return
+    if marketable(order["side"], order["price"], level):
+        execute(sim, row, level, ts, bar, False, False, INSIDE)
+    elif touched(sim, order, bar):
+        execute(sim, row, order["price"], ts, bar, True, False, INSIDE)
+
+
+@kernel(store=False)
+def test_inside(sim: Sim, row, bar, start):
+    """Test one order against the bar's range; `start` is the price its path began at (the open, or its entry)."""
+    order = sim.orders[row]
+    ts = bar["close_ts"]
+    hit = touched(sim, order, bar)
+    if not is_stop_type(order):
+        if hit:
+            level = order["price"]
+            price = min(start, level) if order["side"] == BUY else max(start, level)
+            execute(sim, row, price, ts, bar, price == level, False, INSIDE)
+        return
+    if hit:
+        level = trigger_level(sim, order)
+        price = max(start, level) if order["side"] == BUY else min(start, level)
+        if order["kind"] == STOP_LIMIT:
+            inside_stop_limit(sim, row, price, bar, ts)
+        else:
+            order["triggered"] = 1
+            execute(sim, row, price, ts, bar, False, sim.clock[0]["stop_at_level"] == 0, INSIDE)
+    elif order["kind"] == TRAILING:
+        trail_along(order, bar)
+
+
+@kernel(store=False)
+def try_inside(sim: Sim, row, bar, k):
+    """Test one order inside the bar, and remember the price of an entry for the exits it creates."""
+    n = sim.clock[0]["n_live"]
+    test_inside(sim, row, bar, bar["open"])
+    for j in range(n, sim.clock[0]["n_live"]):
+        sim.scratch[j] = sim.account[k]["mark"]  # raw price of the entry just filled
+
+
+@kernel(store=False)
+def inside_by_kind(sim: Sim, k, bar, bar_row, n, stops_first):
+    """Two passes by age: stop-type orders and limits, in the order the rule wants."""
+    for turn in range(2):
+        for j in range(n):
+            row = sim.live[j]
+            order = sim.orders[row]
+            if not takes_part(sim, order, k, bar_row):
+                continue
+            if is_stop_type(order) == ((turn == 0) == stops_first) and sim.scratch[j] == 0.0:
+                sim.scratch[j] = 1.0
+                try_inside(sim, row, bar, k)
+
+
+@kernel(store=False)
+def inside_by_distance(sim: Sim, k, bar, bar_row, n):
+    """Orders whose level is nearer to the open come first; ties: stops, then age."""
+    while True:
+        best = NONE
+        best_distance = math.inf
+        best_stop = False
+        for j in range(n):
+            order = sim.orders[sim.live[j]]
+            if sim.scratch[j] != 0.0 or not takes_part(sim, order, k, bar_row):
+                continue
+            stop = is_stop_type(order)
+            level = trigger_level(sim, order) if stop else order["price"]
+            distance = abs(level - bar["open"])
+            if distance < best_distance or (distance == best_distance and stop and not best_stop):
+                best = j
+                best_distance = distance
+                best_stop = stop
+        if best == NONE:
+            return
+        sim.scratch[best] = 1.0
+        try_inside(sim, sim.live[best], bar, k)
+
+
+@kernel(store=False)
+def new_children_of(sim: Sim, first, end, bar, start, k):
+    """Exits born inside this bar: "worst" lets only stops fill, "best" only targets (rules.md 4.3)."""
+    c = sim.clock[0]
+    for j in range(first, end):
+        order = sim.orders[sim.live[j]]
+        if is_live(order) and touched(sim, order, bar):
+            count_ambiguous(sim, k)
+    if c["next_bar_exits"] == 1:
+        return
+    for j in range(first, end):
+        row = sim.live[j]
+        order = sim.orders[row]
+        if not is_live(order):
+            continue
+        if (order["role"] == R_TARGET) == (c["intrabar"] == BEST):
+            test_inside(sim, row, bar, start)
+        elif order["kind"] == TRAILING:
+            trail_along(order, bar)
+
+
+@kernel(store=False)
+def match_inside(sim: Sim, k):
+    """Match the range of the bar that closes now, then orders that wait for a close."""
+    c = sim.clock[0]
+    cur = sim.cursor[k]
+    bar_row = cur["bar"]
+    bar = sim.bars[bar_row]
+    cur["fill_bar"] = bar_row
+    expire(sim, k, bar["close_ts"])
+    n = c["n_live"]
+    if n > 1:
+        find_ambiguous(sim, k, bar, bar_row)
+    for j in range(n):
+        sim.scratch[j] = 0.0
+    if c["intrabar"] == OPEN_FIRST:
+        inside_by_distance(sim, k, bar, bar_row, n)
+    else:
+        inside_by_kind(sim, k, bar, bar_row, n, c["intrabar"] == WORST)
+    for j in range(n, c["n_live"]):
+        born = sim.scratch[j]
+        if born > 0.0:
+            # a bracket's exits stand side by side: handle them together, once
+            end = j
+            while end < c["n_live"] and sim.orders[sim.live[end]]["parent"] == sim.orders[sim.live[j]]["parent"]:
+                sim.scratch[end] = 0.0
+                end += 1
+            new_children_of(sim, j, end, bar, born, k)
+    if c["at_close"] == 1:
+        match_close(sim, k, bar, bar_row)
+    sweep(sim)
+
+
+@kernel(store=False)
+def match_close(sim: Sim, k, bar, bar_row):
+    """Fills(at="close"): orders that arrived too late for an earlier close are looked at now."""
+    c = sim.clock[0]
+    ts = bar["close_ts"]
+    n = c["n_live"]
+    for rank in range(2):
+        for j in range(n):
+            row = sim.live[j]
+            order = sim.orders[row]
+            if order["instrument"] != k or not is_live(order) or rank_of(order) != rank:
+                continue
+            waits = order["seen_bar"] == NONE or order["kind"] == MARKET or order["kind"] == CLOSE
+            if waits and order["arrival_ts"] <= ts:
+                look(sim, row, bar["close"], ts, bar, bar_row, AT_CLOSE)
+
+
+@kernel(store=False)
+def first_look(sim: Sim, row, ts):
+    """An order has just arrived: look at once where the grace allows, else wait (rules.md 4.1)."""
+    c = sim.clock[0]
+    k = sim.orders[row]["instrument"]
+    cur = sim.cursor[k]
+    if c["at_close"] == 1:
+        last = cur["bar"] - 1
+        if last >= cur["bar_first"]:
+            bar = sim.bars[last]
+            if ts <= bar["close_ts"] + c["grace"] * (bar["close_ts"] - bar["open_ts"]):
+                cur["fill_bar"] = last
+                look(sim, row, bar["close"], ts, bar, last, AT_CLOSE)
+                return
+    elif cur["opened"] == 1:
+        bar = sim.bars[cur["bar"]]
+        if ts <= bar["open_ts"] + c["grace"] * (bar["close_ts"] - bar["open_ts"]):
+            cur["fill_bar"] = cur["bar"]
+            look(sim, row, bar["open"], ts, bar, cur["bar"], AT_OPEN)
+            return
+    if cur["opened"] == 1:
+        c["late"] += 1

@@ -1,0 +1,367 @@
+"""The loop: `advance` does the next event and says whom to wake; `drive` repeats it inside compiled code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from framework.engine.exchange import due_elsewhere, exchange, exchange_time, nothing_pending
+from framework.engine.ledger import balance, book_fill, equity_of, unrealised
+from framework.engine.state import (
+    DONE,
+    FAILED,
+    GROW,
+    HEADROOM,
+    J_TOKENS,
+    WAKE_BAR,
+    WAKE_FILL,
+    WAKE_ORDER,
+    WAKE_SIGNAL,
+    WAKE_TIMER,
+    Sim,
+    sim_at,
+)
+from framework.jit import kernel
+from framework.records import FILLED, NEVER, NONE, OPEN, PENDING
+
+
+class Bar(NamedTuple):
+    """A closed bar as `on_bar` gets it. Times in ns UTC; `ts` is when it could be seen here."""
+
+    instrument: int
+    interval: int
+    ts: int
+    open_ts: int
+    close_ts: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Signal(NamedTuple):
+    """A decision as `on_signal` gets it: asked at `ts`, here at `arrival_ts`."""
+
+    instrument: int
+    ts: int
+    arrival_ts: int
+    regime: int
+    direction: int
+    confidence: float
+    entry: float
+    stop: float
+    target: float
+    size: float
+    risk_reward: float
+    id: int
+
+
+class FillEvent(NamedTuple):
+    """One own fill as `on_fill` gets it."""
+
+    instrument: int
+    order_id: int
+    ts: int
+    side: int
+    price: float
+    qty: float
+    fee: float
+    maker: int
+
+
+class OrderEvent(NamedTuple):
+    """A change of one own order that is no fill: cancelled, expired or rejected (codes of records.py)."""
+
+    instrument: int
+    order_id: int
+    ts: int
+    side: int
+    status: int
+    reason: int
+    filled: float
+
+
+@kernel(store=False)
+def strategy_time(sim: Sim):
+    """Time of the next thing the strategy learns; NEVER when nothing is left."""
+    c = sim.clock[0]
+    best = NEVER
+    if c["applied"] < c["n_responses"]:
+        best = sim.responses[c["applied"]]["seen_ts"]
+    if c["signal_paid"] < c["signal_end"]:
+        best = min(best, sim.signals[c["signal_paid"]]["arrival_ts"])
+    for k in range(c["n"]):
+        cur = sim.cursor[k]
+        if cur["seen"] < cur["bar_end"]:
+            best = min(best, sim.bars[cur["seen"]]["close_ts"] + c["feed"])
+        if cur["same"] == 0 and cur["hook"] < cur["hook_end"]:
+            best = min(best, sim.bars[cur["hook"]]["close_ts"] + c["feed"])
+    if c["timer_step"] > 0 and c["timer"] <= c["stop"]:
+        best = min(best, c["timer"])
+    return max(best, c["now"])
+
+
+@kernel(store=False)
+def learn_fill(sim: Sim, answer):
+    """Book an own fill on the strategy's side and list the exits it created."""
+    c = sim.clock[0]
+    fill = sim.fills[answer["fill"]]
+    k = fill["instrument"]
+    held = sim.account[c["n"] + k]
+    change = fill["side"] * fill["qty"]
+    book_fill(sim.rules[k], held, sim.total[1], change, fill["price"], fill["fee"], c["leverage"])
+    order = sim.orders[answer["order"]]
+    order["known_filled"] += fill["qty"]
+    for j in range(c["n_live"]):
+        child = sim.orders[sim.live[j]]
+        if child["parent"] == answer["order"] and child["known"] == PENDING:
+            child["known"] = OPEN
+            sim.mine[c["n_mine"]] = sim.live[j]
+            c["n_mine"] += 1
+
+
+@kernel(store=False)
+def learn(sim: Sim):
+    """Apply every answer that has arrived to the strategy's account and order list."""
+    c = sim.clock[0]
+    while c["applied"] < c["n_responses"] and sim.responses[c["applied"]]["seen_ts"] <= c["now"]:
+        answer = sim.responses[c["applied"]]
+        c["applied"] += 1
+        if answer["fill"] != NONE:
+            learn_fill(sim, answer)
+        status = answer["status"]
+        order = sim.orders[answer["order"]]
+        order["known"] = status
+        if status >= FILLED:
+            kept = 0
+            for j in range(c["n_mine"]):
+                if sim.mine[j] != answer["order"]:
+                    sim.mine[kept] = sim.mine[j]
+                    kept += 1
+            c["n_mine"] = kept
+
+
+@kernel(store=False)
+def pay_tokens(sim: Sim):
+    """Book what the decisions that have arrived cost."""
+    c = sim.clock[0]
+    while c["signal_paid"] < c["signal_end"] and sim.signals[c["signal_paid"]]["arrival_ts"] <= c["now"]:
+        cost = sim.signals[c["signal_paid"]]["cost"]
+        if cost != 0.0:
+            for side in range(2):
+                sim.total[side]["tokens"] += cost
+                sim.total[side]["cash"] -= cost
+            entry = sim.journal[c["n_journal"]]
+            entry["ts"] = sim.signals[c["signal_paid"]]["arrival_ts"]
+            entry["instrument"] = sim.signals[c["signal_paid"]]["instrument"]
+            entry["kind"] = J_TOKENS
+            entry["amount"] = cost
+            entry["price"] = 0.0
+            entry["qty"] = 0.0
+            c["n_journal"] += 1
+        c["signal_paid"] += 1
+
+
+@kernel(store=False)
+def see(sim: Sim):
+    """Apply every row of this local time to the strategy's views, then take the equity row that is due."""
+    c = sim.clock[0]
+    n = c["n"]
+    learn(sim)
+    pay_tokens(sim)
+    due = False
+    for k in range(n):
+        cur = sim.cursor[k]
+        while cur["seen"] < cur["bar_end"] and sim.bars[cur["seen"]]["close_ts"] + c["feed"] <= c["now"]:
+            sim.account[n + k]["mark"] = sim.bars[cur["seen"]]["close"]
+            cur["seen"] += 1
+            due = True
+    if due:
+        sim.equity[c["rows"]] = equity_of(sim, 1)
+        c["rows"] += 1
+
+
+@kernel(store=False)
+def next_bar_hook(sim: Sim):
+    """Instrument whose bar is to be shown now, NONE without any: shorter interval first, then Market order."""
+    c = sim.clock[0]
+    best = NONE
+    for k in range(c["n"]):
+        cur = sim.cursor[k]
+        if cur["hook"] >= cur["hook_end"] or sim.bars[cur["hook"]]["close_ts"] + c["feed"] > c["now"]:
+            continue
+        if best == NONE or cur["interval"] < sim.cursor[best]["interval"]:
+            best = k
+    return best
+
+
+@kernel(store=False)
+def is_timer_due(sim: Sim):
+    """True when the strategy's timer is to be called now."""
+    c = sim.clock[0]
+    return c["timer_step"] > 0 and c["timer"] <= c["now"] and c["timer"] <= c["stop"]
+
+
+@kernel(store=False)
+def next_hook(sim: Sim):
+    """Say whom to wake at this local time (rules.md 3.2); DONE when everybody has been."""
+    c = sim.clock[0]
+    while c["shown"] < c["applied"]:
+        answer = sim.responses[c["shown"]]
+        c["shown"] += 1
+        if answer["fill"] != NONE and c["wake_fill"] == 1:
+            c["row"] = answer["fill"]
+            return WAKE_FILL
+        if answer["fill"] == NONE and c["wake_order"] == 1:
+            c["row"] = c["shown"] - 1
+            return WAKE_ORDER
+    while c["signal"] < c["signal_paid"]:
+        c["row"] = c["signal"]
+        c["signal"] += 1
+        if c["wake_signal"] == 1 and sim.signals[c["row"]]["status"] == 0:
+            return WAKE_SIGNAL
+    k = next_bar_hook(sim)
+    while k != NONE:
+        c["instrument"] = k
+        c["row"] = sim.cursor[k]["hook"]
+        sim.cursor[k]["hook"] += 1
+        if c["wake_bar"] == 1:
+            return WAKE_BAR
+        k = next_bar_hook(sim)
+    if is_timer_due(sim):
+        c["timer"] += c["timer_step"]
+        return WAKE_TIMER
+    return DONE
+
+
+@kernel(store=False)
+def is_full(sim: Sim):
+    """True when a table could overflow in the next event or hook."""
+    c = sim.clock[0]
+    need = 4 * (c["n_live"] + c["n_requests"] + c["script_end"] - c["script"]) + HEADROOM
+    return (
+        c["n_orders"] + need > c["room_orders"]
+        or c["n_fills"] + need > c["room_fills"]
+        or c["n_responses"] + need > c["room_responses"]
+        or c["n_journal"] + need > c["room_journal"]
+        or max(c["n_live"], c["n_requests"], c["n_mine"]) + need > c["room_lists"]
+    )
+
+
+@kernel(store=False)
+def advance(sim: Sim):
+    """Do events until somebody is to be woken; resumable at any return."""
+    c = sim.clock[0]
+    while True:
+        if c["error"] != 0:
+            return FAILED
+        if is_full(sim):
+            return GROW
+        if c["stage"] == 1:
+            code = next_hook(sim)
+            if code != DONE:
+                return code
+            c["stage"] = 0
+        ts = min(exchange_time(sim), strategy_time(sim))
+        if ts >= NEVER:
+            return DONE
+        c["now"] = ts
+        exchange(sim, ts)
+        see(sim)
+        c["stage"] = 1
+
+
+@kernel(store=False)
+def quiet_instrument(sim: Sim):
+    """Instrument whose bars may be run through in a tight loop now, NONE when anything else could happen.
+
+    One instrument only: with several, another one's bar is always due.
+    """
+    c = sim.clock[0]
+    if c["feed"] != 0 or c["strict"] == 1 or c["bust"] == 1 or not nothing_pending(sim):
+        return NONE
+    if c["n"] != 1:
+        return NONE
+    cur = sim.cursor[0]
+    if sim.account[0]["position"] != 0.0 and sim.rules[0]["tier_first"] != sim.rules[0]["tier_end"]:
+        return NONE
+    if c["stage"] == 1:
+        if c["signal"] < c["signal_paid"] or next_bar_hook(sim) != NONE or is_timer_due(sim):
+            return NONE
+        c["stage"] = 0
+    return 0 if cur["bar"] < cur["bar_end"] and cur["seen"] == cur["bar"] else NONE
+
+
+@kernel(store=False)
+def quiet_until(sim: Sim, k):
+    """First time at which the tight loop must stop for something other than instrument k's match bars."""
+    c = sim.clock[0]
+    best = due_elsewhere(sim, k)
+    if c["signal_paid"] < c["signal_end"]:
+        best = min(best, sim.signals[c["signal_paid"]]["arrival_ts"])
+    if c["timer_step"] > 0 and c["timer"] <= c["stop"]:
+        best = min(best, c["timer"])
+    for j in range(c["n"]):
+        cur = sim.cursor[j]
+        if cur["same"] == 0 and cur["hook"] < cur["hook_end"]:
+            best = min(best, sim.bars[cur["hook"]]["close_ts"])
+    return best
+
+
+@kernel(store=False)
+def leave_quiet(sim: Sim, k, row, now):
+    """Put the cursors where the general loop would have them after bar `row - 1` was seen at `now`."""
+    c = sim.clock[0]
+    cur = sim.cursor[k]
+    c["now"] = now
+    cur["bar"] = row
+    cur["seen"] = row
+    if cur["same"] == 1:
+        cur["hook"] = row
+    cur["opened"] = 0
+    if row < cur["bar_end"] and sim.bars[row]["open_ts"] <= now:
+        cur["opened"] = 1
+        cur["used"] = 0.0
+        cur["last"] = sim.bars[row]["open"]
+        sim.account[k]["mark"] = sim.bars[row]["open"]
+
+
+@kernel(store=False)
+def fill_event(sim: Sim, row):
+    """Build the event of one own fill."""
+    f = sim.fills[row]
+    return FillEvent(f["instrument"], f["order_id"], f["ts"], f["side"], f["price"], f["qty"], f["fee"], f["maker"])
+
+
+@kernel(store=False)
+def order_event(sim: Sim, row):
+    """Build the event of one own order's change."""
+    answer = sim.responses[row]
+    o = sim.orders[answer["order"]]
+    return OrderEvent(
+        o["instrument"], o["id"], answer["seen_ts"], o["side"], answer["status"], o["reason"], o["filled"]
+    )
+
+
+@kernel(store=False)
+def signal_event(sim: Sim, row):
+    """Build the event of one decision."""
+    s = sim.signals[row]
+    return Signal(
+        s["instrument"], s["ts"], s["arrival_ts"], s["regime"], s["direction"], s["confidence"], s["entry"], s["stop"],
+        s["target"], s["size"], s["risk_reward"], s["id"],
+    )
+
+
+@kernel(inline=True, store=False)
+def bar_event(bar, k, interval, ts):
+    """Build the event of one closed bar."""
+    return Bar(
+        k, interval, ts, bar["open_ts"], bar["close_ts"], bar["open"], bar["high"], bar["low"], bar["close"], bar["volume"]
+    )
+
+
+
+def advance_at(address):
+    """`advance` behind an address, the form compiled drivers and Python call."""
+    return advance(sim_at(address))

@@ -1,0 +1,178 @@
+"""What the strategy sent and when it reaches the exchange: new orders, cancels, amends."""
+
+from __future__ import annotations
+
+import math
+
+from framework.engine.fills import finish, is_live, remaining
+from framework.engine.ledger import notional
+from framework.engine.matching import first_look
+from framework.engine.state import Sim
+from framework.jit import kernel
+from framework.records import (
+    AMEND,
+    CANCEL,
+    CANCELLED,
+    LIMIT,
+    MARKET,
+    NEVER,
+    NONE,
+    OPEN,
+    PENDING,
+    R_BUST_ACCOUNT,
+    R_CANCEL,
+    R_EXPIRED,
+    EXPIRED,
+    R_LOT,
+    R_NONE,
+    R_NOTIONAL,
+    R_PRICE,
+    REJECTED,
+    STOP_LIMIT,
+)
+
+
+@kernel(store=False)
+def next_arrival(sim: Sim):
+    """Index of the request that reaches the exchange first, NONE without any."""
+    best = NONE
+    for j in range(sim.clock[0]["n_requests"]):
+        if best == NONE or comes_first(sim.requests[j], sim.requests[best]):
+            best = j
+    return best
+
+
+@kernel(store=False)
+def comes_first(one, two):
+    """Order of requests: arrival, then exits before entries, then as sent."""
+    if one["arrival_ts"] != two["arrival_ts"]:
+        return one["arrival_ts"] < two["arrival_ts"]
+    if one["rank"] != two["rank"]:
+        return one["rank"] < two["rank"]
+    return one["sequence"] < two["sequence"]
+
+
+@kernel(store=False)
+def arrive(sim: Sim, ts):
+    """Let every request that is due at `ts` act."""
+    c = sim.clock[0]
+    while c["script"] < c["script_end"] and sim.script[c["script"]]["arrival_ts"] <= ts:
+        sim.requests[c["n_requests"]] = sim.script[c["script"]]
+        c["n_requests"] += 1
+        c["script"] += 1
+    while c["n_requests"] > 0:
+        j = next_arrival(sim)
+        request = sim.requests[j]
+        if request["arrival_ts"] > ts:
+            return
+        if request["kind"] == 0:
+            accept(sim, request["row"], request["arrival_ts"])
+        elif request["kind"] == CANCEL:
+            cancel(sim, request["row"], ts)
+        elif request["kind"] == AMEND:
+            amend(sim, j, ts)
+        else:
+            cancel_all(sim, request["instrument"], ts)
+        c["n_requests"] -= 1
+        sim.requests[j] = sim.requests[c["n_requests"]]
+
+
+@kernel(store=False)
+def refusal(sim: Sim, order):
+    """Reason to reject an order at its arrival, R_NONE if there is none."""
+    if sim.clock[0]["bust"] == 1:
+        return R_BUST_ACCOUNT
+    if not math.isnan(order["qty"]) and order["qty"] <= 0.0 and order["kind"] <= 4:
+        return R_LOT
+    if (order["price"] <= 0.0) or (order["trigger"] <= 0.0):
+        return R_PRICE
+    limits = order["kind"] == LIMIT or order["kind"] == STOP_LIMIT
+    if limits and not math.isnan(order["qty"]) and order["reduce_only"] == 0:
+        rule = sim.rules[order["instrument"]]
+        value = notional(rule["kind"], rule["multiplier"], order["qty"], order["price"])
+        if value < rule["min_notional"] * (1.0 - 1e-12):
+            return R_NOTIONAL
+    return R_NONE
+
+
+@kernel(store=False)
+def accept(sim: Sim, row, ts):
+    """A new order reaches the exchange."""
+    c = sim.clock[0]
+    order = sim.orders[row]
+    if order["status"] != PENDING:
+        return
+    reason = refusal(sim, order)
+    if reason != R_NONE:
+        finish(sim, row, REJECTED, reason, ts)
+        return
+    if order["expire_ts"] <= ts:
+        finish(sim, row, EXPIRED, R_EXPIRED, ts)
+        return
+    order["status"] = OPEN
+    j = c["n_live"]
+    while j > 0 and sim.live[j - 1] > row:
+        sim.live[j] = sim.live[j - 1]
+        j -= 1
+    sim.live[j] = row
+    c["n_live"] += 1
+    first_look(sim, row, ts)
+
+
+@kernel(store=False)
+def cancel(sim: Sim, row, ts):
+    """Cancel one order; nothing when it is already final. One still in flight is cancelled before it acts."""
+    order = sim.orders[row]
+    if is_live(order) or order["status"] == PENDING:
+        finish(sim, row, CANCELLED, R_CANCEL, ts)
+
+
+@kernel(store=False)
+def cancel_all(sim: Sim, k, ts):
+    """Cancel every working order of an instrument but its bracket exits (rules.md 4.8)."""
+    for j in range(sim.clock[0]["n_live"]):
+        order = sim.orders[sim.live[j]]
+        if order["instrument"] == k and order["role"] == R_NONE and is_live(order):
+            finish(sim, sim.live[j], CANCELLED, R_CANCEL, ts)
+
+
+@kernel(store=False)
+def amend(sim: Sim, j, ts):
+    """Replace quantity, price, trigger or bracket levels; a quantity at or below what is filled cancels."""
+    request = sim.requests[j]
+    order = sim.orders[request["row"]]
+    if not is_live(order):
+        return
+    if not math.isnan(request["qty"]):
+        order["qty"] = request["qty"]
+        if remaining(order) == 0.0:
+            finish(sim, request["row"], CANCELLED, R_CANCEL, ts)
+            return
+    if not math.isnan(request["price"]) and order["kind"] != MARKET:
+        order["price"] = request["price"]
+    if not math.isnan(request["trigger"]):
+        order["trigger"] = request["trigger"]
+    if not math.isnan(request["stop"]):
+        order["stop"] = request["stop"]
+    if not math.isnan(request["target"]):
+        order["target"] = request["target"]
+
+
+@kernel(store=False)
+def send(sim: Sim, kind, row, k, rank, arrival, qty, price, trigger, stop, target):
+    """Put a request on its way to the exchange."""
+    c = sim.clock[0]
+    request = sim.requests[c["n_requests"]]
+    request["arrival_ts"] = min(arrival, NEVER)
+    request["rank"] = rank
+    request["sequence"] = c["sequence"]
+    request["kind"] = kind
+    request["row"] = row
+    request["instrument"] = k
+    request["qty"] = qty
+    request["price"] = price
+    request["trigger"] = trigger
+    request["stop"] = stop
+    request["target"] = target
+    c["sequence"] += 1
+    c["n_requests"] += 1

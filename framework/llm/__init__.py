@@ -1,0 +1,41 @@
+"""Decisions of a language model as recorded data: brief, client, store, cassette, offline stand-in.
+
+Names are imported when they are first used, so that `import framework.llm` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framework.llm.cassette import merge, read_cassette, verify, write_cassette
+    from framework.llm.client import HolySheep
+    from framework.llm.decision import Decision, Prompt, signal_rows
+    from framework.llm.prompt import Brief, make_brief, render
+    from framework.llm.replay import CassetteAnalyst
+    from framework.llm.rules import Rules
+    from framework.llm.signal import Parsed, TradingSignal, parse
+    from framework.llm.store import Store
+
+_HOME = {
+    "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision", "HolySheep": "client",
+    "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store", "TradingSignal": "signal",
+    "make_brief": "prompt", "merge": "cassette", "parse": "signal", "read_cassette": "cassette", "render": "prompt",
+    "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
+}  # fmt: skip
+
+__all__ = [
+    "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
+    "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render", "signal_rows", "verify", "write_cassette",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,131 @@
+"""A question and its answer: plain records, without network and without pydantic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import SignalError
+from framework.llm.prompt import SYSTEM, Brief, render
+from framework.records import DIRECTIONS, REGIMES, SIGNAL, SIGNAL_STATUS
+
+if TYPE_CHECKING:
+    from framework.llm.signal import TradingSignal
+
+_SIGNAL_FIELDS = ("entry", "stop", "target", "risk_reward")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question. `text` is the user message exactly as it is sent; it is the identity of the answer."""
+
+    ts: int  # ns; when it is asked
+    instrument: int  # index in Market.instruments
+    brief: Brief
+    text: str
+    system: str = SYSTEM
+
+    @classmethod
+    def of(cls, brief: Brief, instrument: int = 0) -> Prompt:
+        """Return the prompt of a brief, through the one renderer."""
+        system, text = render(brief)
+        return cls(brief.ts, instrument, brief, text, system)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-serialisable fields."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Prompt:
+        """Rebuild a prompt written by `to_dict`."""
+        fields = dict(row["brief"])
+        fields["candles"] = tuple(tuple(candle) for candle in fields["candles"])
+        fields["features"] = tuple(tuple(pair) for pair in fields["features"])
+        return cls(**{**row, "brief": Brief(**fields)})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What came back for one prompt. `signal` is None unless status is "ok": only then can orders follow."""
+
+    ts: int  # ns; when it was asked
+    instrument: int
+    latency_ns: int  # wire time of the successful attempt; the reply arrives at ts + latency_ns
+    status: str  # one of records.SIGNAL_STATUS
+    signal: TradingSignal | None
+    reasoning: str
+    cost: float  # USD, booked per decision
+    in_sample: int  # 1 = the model may remember this time
+    key: str
+    problems: tuple[str, ...]
+    repairs: tuple[str, ...]
+    model: str  # the model that was asked
+
+    @property
+    def arrival_ts(self) -> int:
+        """Ns at which the strategy may see it."""
+        return self.ts + self.latency_ns
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-serialisable fields."""
+        row = {name: getattr(self, name) for name in self.__slots__}
+        row["signal"] = None if self.signal is None else self.signal.model_dump()
+        row["problems"], row["repairs"] = list(self.problems), list(self.repairs)
+        return row
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Decision:
+        """Rebuild a decision written by `to_dict`; its signal is validated again.
+
+        Raises
+        ------
+        SignalError
+            A field is missing or unknown, or the signal breaks its own rules.
+        """
+        from framework.llm.signal import TradingSignal
+
+        fields = dict(row)
+        try:
+            if fields["signal"] is not None:
+                fields["signal"] = TradingSignal.model_validate(fields["signal"])
+            for name in ("problems", "repairs"):
+                fields[name] = tuple(fields[name])
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            text = str(error).replace("\n", " ")
+            raise SignalError(f"decision record cannot be read: {text}; record it again") from None
+
+
+def signal_rows(decisions: Sequence[Decision]) -> NDArray[Any]:
+    """Return the decisions as a SIGNAL array sorted by arrival (stable); `id` = row in `decisions`.
+
+    Decisions that are not "ok" have their status, cost and times, direction 0 and NaN levels.
+    """
+    rows = np.zeros(len(decisions), dtype=SIGNAL)
+    for index, decision in enumerate(decisions):
+        row = rows[index]
+        row["ts"], row["arrival_ts"] = decision.ts, decision.arrival_ts
+        row["instrument"], row["id"] = decision.instrument, index
+        row["cost"], row["in_sample"] = decision.cost, decision.in_sample
+        row["status"] = SIGNAL_STATUS.index(decision.status)
+        _fill(row, decision.signal)
+    return rows[np.argsort(rows["arrival_ts"], kind="stable")]
+
+
+def _fill(row: Any, signal: TradingSignal | None) -> None:
+    for name in _SIGNAL_FIELDS:
+        row[name] = math.nan
+    if signal is None:
+        row["regime"] = REGIMES.index("uncertain")
+        return
+    row["regime"], row["direction"] = REGIMES.index(signal.regime), DIRECTIONS[signal.direction]
+    row["confidence"], row["size"] = signal.confidence, signal.position_size_pct
+    if signal.suggested_entry is not None:
+        levels = (signal.suggested_entry, signal.stop_loss, signal.take_profit, signal.risk_reward_ratio)
+        for name, value in zip(_SIGNAL_FIELDS, levels, strict=True):
+            row[name] = value

@@ -1,0 +1,282 @@
+"""The market brief and the one renderer through which every prompt passes.
+
+A prompt's bytes are the key of a paid reply, so numbers are written with fixed decimals by one function:
+no locale, no numpy text, no display options. A value later than the question is refused by name and time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import SignalError
+from framework.llm import technical
+
+TEMPLATE = "sheepfold-brief"  # id and version travel with every record; the key is the bytes themselves
+VERSION = 1
+
+DAY_NS = 86_400_000_000_000
+CANDLES, BOOK_LEVELS, TRADES = 5, 10, 50
+SHORT_BARS, LONG_BARS = 24, 168  # windows of realised volatility
+
+Candle = tuple[int, float, float, float, float, float]  # close_ts, open, high, low, close, volume
+Book = tuple[int, Any, Any]  # ts, bids (n, 2) and asks (n, 2) of price and size, best first
+Trades = tuple[Any, Any, Any]  # ts, size, side (+1 buyer took, -1 seller took, 0 unknown), oldest first
+Features = Mapping[str, tuple[int, float]]  # name -> (when it could be known, value)
+
+SYSTEM = """You are a disciplined crypto market analyst. You read one market brief and answer with one signal.
+You never place orders: code validates and risk-checks what you say.
+Few good signals beat many; when in doubt answer neutral.
+Answer with exactly one JSON object, no prose and no code fence, with these keys:
+"regime": "trending_up" | "trending_down" | "ranging" | "volatile" | "uncertain"
+"direction": "long" | "short" | "neutral"
+"confidence": number from 0 to 1
+"reasoning": text of at most 200 characters
+"suggested_entry": price
+"stop_loss": price (long: below entry, short: above entry)
+"take_profit": price (long: above entry, short: below entry)
+"position_size_pct": fraction of equity, above 0 and at most 1
+For a neutral signal give null for the three prices and 0 for the size. Use only the brief."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What was known at `ts`. Plain Python values; None = not enough history, or no such stream."""
+
+    ts: int  # ns; the question's time
+    symbol: str
+    interval_ns: int
+    price: float  # close of the last closed bar
+    bar_ts: int  # ns; that bar's close
+    change_24h: float | None  # fraction, against the bar that closed 24 h before it
+    rsi: float | None  # RSI(14), 0..100
+    macd: float | None  # MACD(12, 26), price units
+    macd_signal: float | None
+    macd_hist: float | None
+    bollinger: float | None  # 0 = lower band, 1 = upper band of (20, 2)
+    atr: float | None  # ATR(14), price units
+    trend: float | None  # (EMA 20 - EMA 50) / ATR
+    slope: float | None  # change of EMA 20 over 5 bars / ATR
+    volatility: float | None  # deviation of one bar's return, last 24 bars
+    volatility_long: float | None  # the same over 168 bars
+    candles: tuple[Candle, ...]  # last 5, oldest first
+    book_imbalance: float | None = None  # (bid - ask) / (bid + ask) over 10 levels, -1..1
+    bid_volume: float | None = None
+    ask_volume: float | None = None
+    buy_pressure: float | None = None  # buyers' share of the size of the last 50 trades, 0..1
+    trade_size: float | None = None  # mean size of those trades
+    features: tuple[tuple[str, float], ...] = ()
+
+
+def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, book: Book | None = None,
+               trades: Trades | None = None, features: Features | None = None) -> Brief:
+    """Build the brief of one question from as-of values.
+
+    Parameters
+    ----------
+    ts : ns UTC, the question's time
+    symbol : name shown to the model
+    interval_ns : length of a bar
+    bars : (n,) BAR array of closed bars, oldest first; the last 512 are used, so a longer history gives the
+        same prompt
+    book : (ts, bids, asks), each side (levels, 2) of price and size, best first
+    trades : (ts, size, side) arrays of equal length, oldest first
+    features : name -> (available ts, value)
+
+    Raises
+    ------
+    SignalError
+        No bar, a value that is not finite, or anything known only after `ts` (named, with its time).
+    """
+    ts = int(ts)
+    rows = bars[-technical.WINDOW :]
+    if len(rows) == 0:
+        raise SignalError(f"{symbol}: no closed bar before {when(ts)}, so there is nothing to ask about")
+    _as_of("bar", int(rows["close_ts"].max()), ts)
+    close = technical.column(rows, "close")
+    candles = tuple(_candle(row) for row in rows[-CANDLES:].tolist())
+    price, bar_ts = candles[-1][4], candles[-1][0]
+    if not (math.isfinite(float(np.add.reduce(close))) and price > 0.0):
+        raise SignalError(f"{symbol}: a close before {when(ts)} is not a finite price")
+    return Brief(
+        ts=ts, symbol=_name(symbol), interval_ns=int(interval_ns), price=price, bar_ts=bar_ts,
+        change_24h=_change(bars, price, bar_ts), candles=candles, **_indicators(rows, close, price),
+        **_book(book, ts), **_trades(trades, ts), features=_features(features, ts),
+    )  # fmt: skip
+
+
+def when(ts: int) -> str:
+    """Return `2019-01-31 04:00:00 UTC` for ns since the epoch (fractions cut)."""
+    return str(np.datetime64(int(ts) // 1_000_000_000, "s")).replace("T", " ") + " UTC"
+
+
+def _as_of(name: str, known: int, ts: int) -> None:
+    if known > ts:
+        raise SignalError(
+            f"{name} of {when(known)} ({known}) is later than the question at {when(ts)} ({ts}); "
+            "give only what was known"
+        )
+
+
+def _name(text: str) -> str:
+    if not text or len(text) > 100 or not text.isprintable():
+        raise SignalError(f"name {text[:40]!r} in a brief must be 1 to 100 printable characters")
+    return text
+
+
+def _candle(row: tuple[Any, ...]) -> Candle:
+    _, close_ts, first, high, low, last, volume = row
+    return close_ts, first, high, low, last, volume
+
+
+def _change(bars: NDArray[Any], price: float, bar_ts: int) -> float | None:
+    stamps = bars["close_ts"]
+    row = int(np.searchsorted(stamps, bar_ts - DAY_NS))
+    if row >= len(bars) or int(stamps[row]) != bar_ts - DAY_NS:
+        return None
+    return price / float(bars["close"][row]) - 1.0
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _indicators(rows: NDArray[Any], close: NDArray[np.float64], price: float) -> dict[str, float | None]:
+    macd, signal, fast, earlier, slow = technical.averages(close)
+    rsi, atr = technical.wilder(technical.column(rows, "high"), technical.column(rows, "low"), close)
+    lower, _, upper = technical.bollinger(close)
+    unit = atr if atr > 0.0 else math.nan
+    return {
+        "rsi": _known(rsi),
+        "macd": _known(macd),
+        "macd_signal": _known(signal),
+        "macd_hist": _known(macd - signal),
+        "bollinger": _known((price - lower) / (upper - lower)) if upper > lower else None,
+        "atr": _known(atr),
+        "trend": _known((fast - slow) / unit),
+        "slope": _known((fast - earlier) / unit),
+        "volatility": _known(technical.volatility(close, SHORT_BARS)),
+        "volatility_long": _known(technical.volatility(close, LONG_BARS)),
+    }
+
+
+def _book(book: Book | None, ts: int) -> dict[str, float | None]:
+    if book is None:
+        return {}
+    _as_of("book", int(book[0]), ts)
+    bid, ask = (float(np.sum(np.asarray(side, dtype=np.float64)[:BOOK_LEVELS, 1])) for side in book[1:])
+    whole = bid + ask
+    imbalance = (bid - ask) / whole if whole > 0.0 else None
+    return {"book_imbalance": imbalance, "bid_volume": bid, "ask_volume": ask}
+
+
+def _trades(trades: Trades | None, ts: int) -> dict[str, float | None]:
+    if trades is None or len(trades[0]) == 0:
+        return {}
+    stamps, size, side = (np.asarray(part)[-TRADES:] for part in trades)
+    _as_of("trade", int(stamps.max()), ts)
+    taken = float(size[side != 0].sum())
+    pressure = float(size[side > 0].sum()) / taken if taken > 0.0 else None
+    return {"buy_pressure": pressure, "trade_size": float(size.mean())}
+
+
+def _features(features: Features | None, ts: int) -> tuple[tuple[str, float], ...]:
+    rows = []
+    for name, (known, value) in sorted((features or {}).items()):
+        _as_of(f"feature {name}", int(known), ts)
+        rows.append((_name(name), float(value)))
+    return tuple(rows)
+
+
+# ------------------------------------------------------------------------------------------------ rendering
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """Write a number with fixed decimals; `n/a` for None, never `-0.00`; non-finite is refused."""
+    if value is None:
+        return "n/a"
+    number = float(value)
+    if not math.isfinite(number):
+        raise SignalError(f"{number} cannot be written into a prompt; give a finite number or None")
+    text = format(number, f".{decimals}f")
+    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
+
+
+def price_decimals(price: float) -> int:
+    """Decimals for prices near `price`: at least six significant digits."""
+    for least, decimals in ((1000.0, 2), (10.0, 4), (0.1, 6), (0.001, 8)):
+        if price >= least:
+            return decimals
+    return 12
+
+
+def render(brief: Brief) -> tuple[str, str]:
+    """Return (system, user): the exact text that is sent, a pure function of the brief.
+
+    Raises
+    ------
+    SignalError
+        A number is not finite.
+    """
+    return SYSTEM, "\n".join([*_market_lines(brief), *_candle_lines(brief), *_flow_lines(brief)])
+
+
+def _percent(value: float | None, decimals: int = 2) -> str:
+    return "n/a" if value is None else fixed(100.0 * float(value), decimals) + "%"
+
+
+def _span(ns: int) -> str:
+    for name, unit in (("d", DAY_NS), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)):
+        if ns >= unit and ns % unit == 0:
+            return f"{ns // unit}{name}"
+    return f"{ns}ns"
+
+
+def _market_lines(brief: Brief) -> list[str]:
+    places = price_decimals(brief.price)
+    return [
+        f"Market brief {TEMPLATE} v{VERSION}",
+        f"Symbol: {brief.symbol}",
+        f"Time: {when(brief.ts)}",
+        f"Bars: {_span(int(brief.interval_ns))}, last closed {when(brief.bar_ts)}",
+        f"Current price: {fixed(brief.price, places)}",
+        f"24 h change: {_percent(brief.change_24h)}",
+        f"RSI(14): {fixed(brief.rsi, 2)}",
+        f"MACD(12,26,9): line {fixed(brief.macd, places)}, signal {fixed(brief.macd_signal, places)}, "
+        f"histogram {fixed(brief.macd_hist, places)}",
+        f"Bollinger(20,2) position, 0 lower band to 1 upper band: {fixed(brief.bollinger, 3)}",
+        f"ATR(14): {fixed(brief.atr, places)}",
+        f"Trend, (EMA20 - EMA50) / ATR: {fixed(brief.trend, 3)}",
+        f"Slope of EMA20 over 5 bars / ATR: {fixed(brief.slope, 3)}",
+        f"Volatility of one bar: last {SHORT_BARS} {_percent(brief.volatility, 3)}, "
+        f"last {LONG_BARS} {_percent(brief.volatility_long, 3)}",
+    ]
+
+
+def _candle_lines(brief: Brief) -> list[str]:
+    places = price_decimals(brief.price)
+    lines = [f"Last {len(brief.candles)} candles (close time UTC: open high low close volume):"]
+    for close_ts, *prices, volume in brief.candles:
+        lines.append(f"{when(close_ts)}: {' '.join(fixed(p, places) for p in prices)} {fixed(volume, 4)}")
+    return lines
+
+
+def _flow_lines(brief: Brief) -> list[str]:
+    lines = []
+    if brief.bid_volume is not None:
+        lines.append(
+            f"Order book, {BOOK_LEVELS} levels: imbalance {fixed(brief.book_imbalance, 3)}, "
+            f"bid volume {fixed(brief.bid_volume, 4)}, ask volume {fixed(brief.ask_volume, 4)}"
+        )
+    if brief.trade_size is not None:
+        lines.append(
+            f"Last {TRADES} trades: buy pressure {_percent(brief.buy_pressure)}, "
+            f"average size {fixed(brief.trade_size, 6)}"
+        )
+    lines.extend(f"{name}: {fixed(value, 6)}" for name, value in brief.features)
+    return lines

@@ -1,0 +1,331 @@
+"""Market: everything a backtest replays, one array per stream and instrument, immutable and in time order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from numpy.typing import NDArray
+
+from framework import market_bars, market_parts, market_streams
+from framework.errors import ConfigError, DataError, near
+from framework.instruments import Instrument, instrument
+from framework.market_bars import Gap
+from framework.market_parts import FIRST, LAST, gap_words, nothing
+from framework.market_view import View
+from framework.times import format_interval, format_time, parse_interval, parse_time
+
+__all__ = ["TIES", "Gap", "Market", "View"]
+
+Rows = NDArray[Any]
+Key = tuple[int, int]
+
+TIES: tuple[tuple[str, str], ...] = (
+    ("exchange", "funding"),
+    ("exchange", "mark"),
+    ("exchange", "trade"),
+    ("exchange", "book"),
+    ("exchange", "bar close"),
+    ("exchange", "liquidation"),
+    ("exchange", "bar open"),
+    ("exchange", "order arrival"),
+    ("strategy", "rows of this local time applied to every view"),
+    ("strategy", "equity row"),
+    ("strategy", "on_fill, on_order"),
+    ("strategy", "on_signal"),
+    ("strategy", "on_trade"),
+    ("strategy", "on_book"),
+    ("strategy", "on_bar"),
+    ("strategy", "on_timer"),
+)
+"""What comes first at one stamp: (side, event), first to last.
+
+Exchange before strategy. At the exchange funding is booked before any fill of its stamp, a bar's inside
+matching (bar close) precedes the open of the next bar, and order arrivals come last. Within one kind: file
+order for rows, Market order for instruments, shorter interval first for bars. Hooks run only after every row
+of their local time is applied (house.md 2, rules.md 3.2).
+"""
+
+GAPS = ("report", "refuse")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Market:
+    """Streams of one or more instruments; build it with `from_candles`, extend it with `with_...`, `+`,
+    `resample`.
+
+    Attributes
+    ----------
+    instruments : tuple of Instrument
+        Their place is the instrument number everywhere.
+    bars : dict of (instrument, interval in ns) to BAR array
+        Bars of n calendar months have the interval n * `times.MONTH`.
+    funding, mark : dict of instrument to FUNDING, MARK array
+    features : dict of name to (instrument or -1, FEATURE array)
+    signals : SIGNAL array
+        Sorted by arrival_ts, equal arrivals in file order.
+    trades, books : dict
+        Empty: the seat of tick streams.
+    name : str
+    remarks : tuple of str
+        What its makers say of the data (SYNTHETIC, partial bars); `notes` adds what is seen in it.
+    derived : frozenset of (instrument, interval)
+        Bars made by `resample`; orders never match on them.
+    """
+
+    instruments: tuple[Instrument, ...]
+    bars: dict[Key, Rows] = field(default_factory=dict)
+    funding: dict[int, Rows] = field(default_factory=dict)
+    mark: dict[int, Rows] = field(default_factory=dict)
+    features: dict[str, tuple[int, Rows]] = field(default_factory=dict)
+    signals: Rows = field(default_factory=lambda: nothing("signal"))
+    trades: dict[int, Rows] = field(default_factory=dict)
+    books: dict[int, Rows] = field(default_factory=dict)
+    name: str = "market"
+    remarks: tuple[str, ...] = ()
+    derived: frozenset[Key] = frozenset()
+
+    @staticmethod
+    def from_candles(
+        frame: Any,
+        instrument: Instrument | str,
+        interval: str | int | None = None,
+        stamp: str | None = None,
+        *,
+        time: str | None = None,
+        unit: str | None = None,
+        gaps: str = "report",
+        name: str | None = None,
+        source: str | None = None,
+    ) -> Market:
+        """Return a market of one instrument's bars.
+
+        Parameters
+        ----------
+        frame : polars or pandas frame, dict of arrays, or BAR array
+            Columns open, high, low, close, volume, and a time column (or pandas DatetimeIndex), or open_ts
+            and close_ts.
+        instrument : Instrument or str
+            An id takes the built-in rules of its venue.
+        interval : str or int
+            `"1m" ... "1h" "1d" "1w" "1mo"`, or ns; not needed with open_ts and close_ts.
+        stamp : {"open", "close"}
+            Which end of the bar the time column is; unknown is refused.
+        time, unit : str, optional
+            Time column, and the unit (s, ms, us, ns) of integer times where its name does not end in it.
+        gaps : {"report", "refuse"}
+            Missing bars are counted in `notes`, or refused.
+        name, source : str, optional
+            Name of the market; what errors call the table (default the name, else "frame").
+
+        Raises
+        ------
+        DataError
+            Rows that cannot be trusted: source, row (1 = first data row), field, value, fix.
+        ConfigError
+            An option that is missing, unknown or contradicts the columns.
+        """
+        if gaps not in GAPS:
+            raise ConfigError(f"gaps: unknown {gaps!r}; {near(str(gaps), GAPS)}")
+        source = source or name or "frame"
+        what = as_instrument(instrument)
+        rows, length = market_bars.build_bars(frame, interval, stamp, time, unit, source)
+        gap = market_bars.count_gaps(rows, 0, length)
+        if gap is not None and gaps == "refuse":
+            raise DataError(f'{source}: {gap_words(gap, what)}; fill the gaps, or say gaps="report"')
+        return Market((what,), {(0, length): rows}, name=name or what.id)
+
+    @staticmethod
+    def join(*markets: Market) -> Market:
+        """Return one market of several; pieces of one stream are put together, overlaps refused."""
+        return Market(**market_parts.joined_fields(markets))
+
+    def __add__(self, other: Market) -> Market:
+        if not isinstance(other, Market):
+            return NotImplemented
+        return Market.join(self, other)
+
+    def __repr__(self) -> str:
+        ids = ", ".join(i.id for i in self.instruments)
+        return f"<Market {self.name}: {ids}, {format_time(self.start)} .. {format_time(self.stop)}>"
+
+    def number(self, instrument: int | str | None) -> int:
+        """Return the place of an instrument given by number, id or symbol; None only where there is one."""
+        return market_parts.instrument_number(self.instruments, instrument)
+
+    def empty(self, layout: str) -> Rows:
+        """Return no rows of a layout: "bar", "funding", "mark", "feature" or "signal"."""
+        return nothing(layout)
+
+    def with_funding(
+        self,
+        frame: Any,
+        instrument: int | str | None = None,
+        time: str | None = None,
+        rate: str | None = None,
+        unit: str | None = None,
+        source: str = "funding",
+    ) -> Market:
+        """Return the market with recorded funding rates (fractions); stamps are floored to the second."""
+        k = self.number(instrument)
+        rows = market_streams.build_funding(frame, time, rate, unit, source)
+        parts = [self.funding[k], rows] if k in self.funding else [rows]
+        return replace(self, funding={**self.funding, k: market_streams.merge_events(parts, source)})
+
+    def with_mark(
+        self,
+        frame: Any,
+        instrument: int | str | None = None,
+        time: str | None = None,
+        price: str | None = None,
+        unit: str | None = None,
+        source: str = "mark",
+    ) -> Market:
+        """Return the market with mark prices; of mark candles stamped by their open, the open."""
+        k = self.number(instrument)
+        rows = market_streams.build_mark(frame, time, price, unit, source)
+        parts = [self.mark[k], rows] if k in self.mark else [rows]
+        return replace(self, mark={**self.mark, k: market_streams.merge_events(parts, source)})
+
+    def with_features(
+        self, frame: Any, available: str = "ts", instrument: int | str | None = None, unit: str | None = None
+    ) -> Market:
+        """Return the market with one feature stream for each column but `available`, the time it could be
+        known.
+
+        Without an instrument a feature belongs to the whole market (-1). A name that is there already is
+        refused.
+        """
+        k = -1 if instrument is None else self.number(instrument)
+        streams = market_streams.build_features(frame, available, unit, "features")
+        for name in streams:
+            if name in self.features:
+                raise ConfigError(f"features: {name!r} is in the market already; rename the column")
+        return replace(
+            self, features={**self.features, **{name: (k, rows) for name, rows in streams.items()}}
+        )
+
+    def with_signals(self, frame: Any) -> Market:
+        """Return the market with these signals instead of any; see `market_streams.build_signals`."""
+        ids = [i.id for i in self.instruments]
+        return replace(self, signals=market_streams.build_signals(frame, ids, "signals"))
+
+    def slice(self, start: Any = None, stop: Any = None) -> Market:
+        """Return the part of the market in [start, stop), as views: bars that open and close inside it.
+
+        Events are those with start <= time < stop; of each feature the last value before `start` stays known.
+
+        Raises
+        ------
+        DataError
+            No bar lies in the range; the market's real range is given.
+        """
+        first = FIRST if start is None else parse_time(start)
+        last = LAST if stop is None else parse_time(stop)
+        bars = {
+            key: market_parts.rows_between(rows, "open_ts", "close_ts", first, last)
+            for key, rows in self.bars.items()
+        }
+        if not any(len(rows) for rows in bars.values()):
+            raise market_parts.refuse_empty(self, max(first, 0), last if stop is not None else self.stop)
+        return replace(self, bars=bars, **market_parts.sliced_streams(self, first, last))
+
+    def split(self, at: Any) -> tuple[Market, Market]:
+        """Return the market before and from `at`: a time, or a float fraction of the bars of instrument 0."""
+        if isinstance(at, float):
+            rows = self.match_bars(0)
+            cut = int(len(rows) * at)
+            if not 0.0 < at < 1.0 or not 0 < cut < len(rows):
+                raise ConfigError(
+                    f"split: {at} leaves one side without a bar; give a fraction between 0 and 1"
+                )
+            at = int(rows["open_ts"][cut])
+        return self.slice(None, at), self.slice(at, None)
+
+    def resample(self, interval: str | int, instrument: int | str | None = None) -> Market:
+        """Return the market with bars of a higher interval, built from the finest loaded bars of each
+        instrument.
+
+        Each is seen at its close only. The last bar is left out unless the data reaches its end; bars that
+        lack finer ones (gaps, a start inside the first) stay and are counted in `notes`. Streams that exist
+        already stay as they are.
+        """
+        length = parse_interval(interval)
+        chosen = range(len(self.instruments)) if instrument is None else (self.number(instrument),)
+        bars, remarks, added = dict(self.bars), list(self.remarks), set(self.derived)
+        for k in chosen:
+            loaded = self.loaded_intervals(k)
+            if (k, length) in bars or not loaded:
+                continue
+            finest, what = loaded[0], self.instruments[k].id
+            bars[k, length], partial = market_bars.resample(bars[k, finest], finest, length, what)
+            added.add((k, length))
+            if partial:
+                words = f"{format_interval(length)} bars lack some {format_interval(finest)} bars"
+                remarks.append(f"{what}: {partial} of {len(bars[k, length])} resampled {words}")
+        return replace(self, bars=bars, remarks=tuple(remarks), derived=frozenset(added))
+
+    @cached_property
+    def start(self) -> int:
+        """Open of the first bar, ns; the first event where there are no bars; 0 for an empty market."""
+        return min((int(rows["open_ts"][0]) for rows in self.bars.values() if len(rows)), default=0)
+
+    @cached_property
+    def stop(self) -> int:
+        """Close of the last bar, ns."""
+        return max((int(rows["close_ts"][-1]) for rows in self.bars.values() if len(rows)), default=0)
+
+    def intervals(self, k: int) -> tuple[int, ...]:
+        """Return the bar intervals of an instrument in ns, finest first."""
+        return tuple(sorted(i for j, i in self.bars if j == k))
+
+    def loaded_intervals(self, k: int) -> tuple[int, ...]:
+        """Return the intervals of an instrument that were loaded, not resampled, finest first."""
+        return tuple(i for i in self.intervals(k) if (k, i) not in self.derived)
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What is missing between the bars of each loaded stream."""
+        found = (
+            market_bars.count_gaps(self.bars[k, i], k, i)
+            for k, i in sorted(self.bars)
+            if (k, i) not in self.derived
+        )
+        return tuple(gap for gap in found if gap is not None)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a result must know of the data, one line each."""
+        lines = list(self.remarks)
+        lines += [gap_words(gap, self.instruments[gap.instrument]) for gap in self.gaps]
+        for k, item in enumerate(self.instruments):
+            if item.kind != "spot" and k not in self.funding:
+                lines.append(f"{item.id}: no funding stream; positions pay no funding")
+            elif k in self.funding and k not in self.mark:
+                lines.append(f"{item.id}: no mark stream; funding is priced at the bar's open")
+        return tuple(dict.fromkeys(lines))
+
+    @cached_property
+    def _composites(self) -> dict[int, Rows]:
+        return {}
+
+    def match_bars(self, k: int) -> Rows:
+        """Return the bars orders match on: the finest, and coarser ones where finer ones do not cover them."""
+        if k not in self._composites:
+            streams = [self.bars[k, i] for i in self.loaded_intervals(k)]
+            self._composites[k] = market_bars.compose(streams) if streams else nothing("bar")
+        return self._composites[k]
+
+    def content_hash(self) -> str:
+        """Return sha256 (hex) of every stream's rows in a fixed layout: no names, paths or rules."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        return market_parts.content_digest(self)
+
+
+def as_instrument(what: Instrument | str) -> Instrument:
+    """Return an Instrument as it is, an id with the built-in rules of its venue."""
+    return what if isinstance(what, Instrument) else instrument(what)

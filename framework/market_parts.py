@@ -1,0 +1,177 @@
+"""Parts of a market: cutting it in time, joining several, and the digest of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework import market_streams
+from framework.errors import ConfigError, DataError, near
+from framework.instruments import Instrument
+from framework.market_bars import Gap
+from framework.records import BAR, FEATURE, FUNDING, MARK, SIGNAL
+from framework.times import format_interval, format_time
+
+if TYPE_CHECKING:
+    from framework.market import Market
+
+Rows = NDArray[Any]
+
+LAYOUTS: dict[str, np.dtype[Any]] = {
+    "bar": BAR,
+    "funding": FUNDING,
+    "mark": MARK,
+    "feature": FEATURE,
+    "signal": SIGNAL,
+}
+FIRST, LAST = -(2**62), 2**62  # open ends of a slice
+
+
+def nothing(layout: str) -> Rows:
+    """Return no rows of a layout: "bar", "funding", "mark", "feature" or "signal"."""
+    return market_streams.frozen(np.empty(0, dtype=LAYOUTS[layout]))
+
+
+def instrument_number(instruments: Sequence[Instrument], what: int | str | None) -> int:
+    """Return the place of an instrument given by number, id or raw symbol; None where there is one."""
+    ids = [i.id for i in instruments]
+    if what is None:
+        if len(ids) == 1:
+            return 0
+        raise ConfigError(f"instrument: this market has several; say instrument= one of {', '.join(ids)}")
+    if isinstance(what, int | np.integer) and not isinstance(what, bool) and 0 <= what < len(ids):
+        return int(what)
+    found = [k for k, i in enumerate(instruments) if what in (i.id, i.symbol)]
+    if len(found) == 1:
+        return found[0]
+    raise ConfigError(f"instrument: {what!r} names none of this market's; {near(str(what), ids)}")
+
+
+def gap_words(gap: Gap, what: Instrument) -> str:
+    """Return a gap count as one line."""
+    places = f"{gap.places} gap{'' if gap.places == 1 else 's'}"
+    missing = f"{gap.missing} bar{'' if gap.missing == 1 else 's'} missing"
+    first = format_time(gap.first_ts)
+    return f"{what.id} {format_interval(gap.interval)}: {places}, {missing}, the first at {first}"
+
+
+def rows_between(rows: Rows, low: str, high: str, start: int, stop: int) -> Rows:
+    """Return the rows with rows[low] >= start and rows[high] <= stop, as a view."""
+    first = int(np.searchsorted(rows[low], start))
+    return rows[first : max(first, int(np.searchsorted(rows[high], stop, side="right")))]
+
+
+def feature_between(rows: Rows, start: int, stop: int) -> Rows:
+    """Return the rows of [start, stop) and the last row before, whose value is still known, as a view."""
+    first = int(np.searchsorted(rows["ts"], start))
+    if first == len(rows) or rows["ts"][first] > start:
+        first = max(first - 1, 0)
+    return rows[first : max(first, int(np.searchsorted(rows["ts"], stop)))]
+
+
+def sliced_streams(market: Market, start: int, stop: int) -> dict[str, Any]:
+    """Return the event streams of a market within [start, stop)."""
+    return {
+        "funding": {k: rows_between(rows, "ts", "ts", start, stop - 1) for k, rows in market.funding.items()},
+        "mark": {k: rows_between(rows, "ts", "ts", start, stop - 1) for k, rows in market.mark.items()},
+        "features": {n: (k, feature_between(rows, start, stop)) for n, (k, rows) in market.features.items()},
+        "signals": rows_between(market.signals, "arrival_ts", "arrival_ts", start, stop - 1),
+    }
+
+
+def joined_fields(markets: Sequence[Market]) -> dict[str, Any]:
+    """Return the fields of one market made of several; see `Market.join`."""
+    if not markets:
+        raise ConfigError("join: there is no market; give at least one")
+    known: dict[str, Instrument] = {}
+    for market in markets:
+        for item in market.instruments:
+            if known.setdefault(item.id, item) != item:
+                raise ConfigError(
+                    f"join: {item.id} has other rules in {market.name}; use one Instrument for both"
+                )
+    ids = list(known)
+    maps = [{k: ids.index(item.id) for k, item in enumerate(market.instruments)} for market in markets]
+    pairs = list(zip(markets, maps, strict=True))
+    loaded = {(to[k], i) for m, to in pairs for k, i in m.bars if (k, i) not in m.derived}
+    bars = collect([{(to[k], i): rows for (k, i), rows in m.bars.items()} for m, to in pairs])
+    funding = collect([{to[k]: rows for k, rows in m.funding.items()} for m, to in pairs])
+    mark = collect([{to[k]: rows for k, rows in m.mark.items()} for m, to in pairs])
+    return {
+        "instruments": tuple(known.values()),
+        "bars": {
+            key: market_streams.merge_bars(parts, f"{ids[key[0]]} bars")
+            for key, parts in sorted(bars.items())
+        },
+        "funding": {
+            k: market_streams.merge_events(parts, f"{ids[k]} funding") for k, parts in funding.items()
+        },
+        "mark": {k: market_streams.merge_events(parts, f"{ids[k]} mark") for k, parts in mark.items()},
+        "features": joined_features(pairs),
+        "signals": joined_signals(pairs),
+        "name": " + ".join(dict.fromkeys(market.name for market in markets)),
+        "remarks": tuple(dict.fromkeys(line for market in markets for line in market.remarks)),
+        "derived": frozenset(key for key in bars if key not in loaded),
+    }
+
+
+def collect(parts: Sequence[Mapping[Any, Rows]]) -> dict[Any, list[Rows]]:
+    """Return the pieces of each stream under its key, empty ones left out unless there is no other."""
+    found: dict[Any, list[Rows]] = {}
+    for part in parts:
+        for key, rows in part.items():
+            found.setdefault(key, []).append(rows)
+    return {key: [rows for rows in pieces if len(rows)] or pieces[:1] for key, pieces in found.items()}
+
+
+def joined_features(pairs: Sequence[tuple[Market, Mapping[int, int]]]) -> dict[str, tuple[int, Rows]]:
+    """Return the feature streams of several markets; one name must mean one instrument."""
+    owners: dict[str, int] = {}
+    for market, to in pairs:
+        for name, (k, _) in market.features.items():
+            owner = to.get(k, -1)
+            if owners.setdefault(name, owner) != owner:
+                raise ConfigError(
+                    f"join: the feature {name!r} belongs to two instruments; rename one of them"
+                )
+    streams = collect([{name: rows for name, (_, rows) in market.features.items()} for market, _ in pairs])
+    return {name: (owners[name], market_streams.merge_features(parts)) for name, parts in streams.items()}
+
+
+def joined_signals(pairs: Sequence[tuple[Market, Mapping[int, int]]]) -> Rows:
+    """Return the signals of several markets by arrival, their instruments renumbered."""
+    parts = []
+    for market, to in pairs:
+        rows = market.signals.copy()
+        rows["instrument"] = [to.get(k, k) for k in rows["instrument"].tolist()]
+        parts.append(rows)
+    rows = np.concatenate(parts)
+    return market_streams.frozen(rows[np.argsort(rows["arrival_ts"], kind="stable")])
+
+
+def content_digest(market: Market) -> str:
+    """Return sha256 (hex) over every stream: a header line, then each field's little-endian numbers."""
+    digest = hashlib.sha256(b"sheepfold market 1\n")
+    streams: list[tuple[str, Rows]] = [(f"bar {k} {i}", market.bars[k, i]) for k, i in sorted(market.bars)]
+    streams += [(f"funding {k}", market.funding[k]) for k in sorted(market.funding)]
+    streams += [(f"mark {k}", market.mark[k]) for k in sorted(market.mark)]
+    streams += [(f"feature {k} {name}", rows) for name, (k, rows) in sorted(market.features.items())]
+    streams += [("signal", market.signals)] if len(market.signals) else []
+    for header, rows in streams:
+        digest.update(f"{header} {len(rows)}\n".encode())
+        for name in rows.dtype.names or ():
+            digest.update(
+                np.ascontiguousarray(rows[name], dtype=rows.dtype[name].newbyteorder("<")).tobytes()
+            )
+    return digest.hexdigest()
+
+
+def refuse_empty(market: Market, start: int, stop: int) -> DataError:
+    """Return the error for a range without a bar."""
+    asked = f"{format_time(start)} .. {format_time(stop)}"
+    real = f"{format_time(market.start)} .. {format_time(market.stop)}"
+    return DataError(f"{market.name}: no bar lies in {asked}; the market covers {real}")

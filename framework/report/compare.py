@@ -1,0 +1,229 @@
+"""What each metric is called and means, how values and foreign text are printed, results side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from framework.records import DIRECTIONS, NEVER, SIGNAL_STATUS
+
+if TYPE_CHECKING:
+    from framework.report.page import Run
+
+
+class Definition(NamedTuple):
+    """How a metric is called, grouped, printed and defined. `unit`: fraction, ratio, money, days or count."""
+
+    label: str
+    group: str
+    unit: str
+    text: str
+
+
+DEFINITIONS: dict[str, Definition] = {
+    name: Definition(label, group, unit, text)
+    for group, rows in {
+        "Return": (
+            ("start_equity", "Start equity", "money", "Cash at the start."),
+            ("final_equity", "Final equity", "money", "Last row, open positions at the last price."),
+            ("total_return", "Total return", "fraction", "Final equity / start equity − 1."),
+            ("cagr", "CAGR", "fraction", "Daily returns compounded to 365 days."),
+            ("sharpe", "Sharpe ratio", "ratio", "Mean / std (ddof 1) of daily returns × √365."),
+            ("sortino", "Sortino ratio", "ratio", "Mean daily return / downside deviation × √365."),
+            ("calmar", "Calmar ratio", "ratio", "CAGR / |max drawdown|."),
+            ("omega", "Omega ratio", "ratio", "Sum of positive / |sum of negative| daily returns."),
+        ),
+        "Risk": (
+            ("max_drawdown", "Max drawdown", "fraction", "Deepest fall from a peak, over every row."),
+            ("max_drawdown_days", "Drawdown length", "days", "From that peak to its recovery or the end."),
+            ("volatility", "Volatility", "fraction", "Std (ddof 1) of daily returns × √365."),
+            ("var_95", "Daily VaR 95 %", "fraction", "5th percentile of daily returns."),
+            ("cvar_95", "Daily CVaR 95 %", "fraction", "Mean of the worst 5 % of daily returns."),
+            ("tail_ratio", "Tail ratio", "ratio", "|95th| / |5th percentile| of daily returns."),
+            ("exposure", "Exposure", "fraction", "Share of equity rows with an open position."),
+        ),
+        "Trades": (
+            ("trades", "Trades", "count", "Round trips, first in first out."),
+            ("win_rate", "Win rate", "fraction", "Share of trades with net profit above 0."),
+            (
+                "profit_factor",
+                "Profit factor",
+                "ratio",
+                "Net profits / |net losses|; undefined without a loss.",
+            ),
+            ("expectancy", "Expectancy", "money", "Mean net profit of a trade."),
+            ("average_trade", "Average trade", "fraction", "Mean of net profit / entry notional."),
+            ("average_winner", "Average winner", "fraction", "The same over trades with net profit above 0."),
+            ("average_loser", "Average loser", "fraction", "The same over trades with net profit below 0."),
+        ),
+        "Costs": (
+            ("turnover", "Turnover", "ratio", "Traded notional / mean equity, over the whole run."),
+            ("fees", "Fees paid", "money", "Sum of fees; rebates count negative."),
+            ("slippage", "Slippage paid", "money", "Money lost between raw and paid prices."),
+            ("funding", "Funding", "money", "Sum of funding; received is positive."),
+            ("tokens", "Model cost", "money", "Cost of the model's replies."),
+        ),
+        "Evidence": (
+            ("ambiguous_bars", "Ambiguous bars", "count", "Bars whose order of events inside was assumed."),
+            ("decision_coverage", "Decision coverage", "fraction", "Valid decisions / decisions due."),
+        ),
+    }.items()
+    for name, label, unit, text in rows
+}
+
+KEY = (
+    "total_return", "cagr", "sharpe", "sortino", "max_drawdown", "volatility", "trades", "win_rate",
+    "profit_factor", "exposure", "fees", "funding", "final_equity",
+)  # fmt: skip
+MISSING = "–"
+
+
+# what no page or terminal may take literally: controls, bidirectional and zero-width marks, surrogates
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: object, limit: int = 2_000) -> str:
+    """Return text with every control, bidirectional, invisible or surrogate character as ⟨U+202E⟩.
+
+    Line breaks and tabs become spaces; text over `limit` characters is cut and says so.
+    """
+    line = re.sub(r"\r\n|[\r\n\t]", " ", str(text))
+    left = len(line) - limit
+    shown = _HIDDEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", line[:limit])
+    return f"{shown} … ({left:,} more characters)" if left > 0 else shown
+
+
+def define(name: str) -> Definition:
+    """Return the definition of a metric; an unknown one is printed plainly under its own name."""
+    return DEFINITIONS.get(name) or Definition(name.replace("_", " "), "Other", "ratio", "")
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Return `1,234.50` with a true minus sign, `–` for what is undefined."""
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{value:,.{digits}f}"
+    if text.startswith("-") and not text.strip("-0.,"):
+        text = text[1:]  # no minus zero
+    return text.replace("-", "−")
+
+
+def decimals(value: float | None) -> int:
+    """Return the decimals that show a price or quantity to 8 significant digits, at least 2, at most 8."""
+    if value is None or not math.isfinite(value):
+        return 2
+    most = 8 - len(str(int(abs(value)))) if abs(value) >= 1 else 8
+    return max(2, len(f"{value:.{max(2, most)}f}".rstrip("0").partition(".")[2]))
+
+
+def price(value: float, places: int | None = None) -> str:
+    """Return a price or quantity with thousands separators and `places` decimals (default: `decimals`)."""
+    return number(value, decimals(value) if places is None else places)
+
+
+def when(ns: Any) -> str:
+    """Return a UTC time as `2024-01-31 13:00` (seconds and below only when there are any)."""
+    if ns is None or isinstance(ns, float) or not 0 <= int(ns) < NEVER:
+        return MISSING
+    text = str(np.datetime64(int(ns), "ns")).replace("T", " ")
+    text = text.rstrip("0").rstrip(".") if int(ns) % 10**9 else text[:19]
+    return text[:16] if text.endswith(":00") and len(text) == 19 else text
+
+
+def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as (dotted name, text) rows."""
+    if isinstance(value, Mapping):
+        return [
+            row for key, item in value.items() for row in flat(item, f"{name}.{key}" if name else str(key))
+        ]
+    if value is None:
+        return [(name, MISSING)]
+    if isinstance(value, list | tuple):
+        return [(name, ", ".join(str(item) for item in value) or MISSING)]
+    if isinstance(value, int) and value > 10**17 and name.split(".")[-1] in ("start", "stop", "ts"):
+        return [(name, when(value))]
+    if isinstance(value, float):
+        return [(name, f"{value:,}".removesuffix(".0"))]
+    return [(name, json.dumps(value) if isinstance(value, bool) else str(value))]
+
+
+def word(name: str, value: Any) -> str:
+    """Return the word of a code, should the table hold codes."""
+    if isinstance(value, int) and name == "direction":
+        return {code: word for word, code in DIRECTIONS.items()}.get(value, str(value))
+    if isinstance(value, int) and name == "status":
+        return SIGNAL_STATUS[value] if 0 <= value < len(SIGNAL_STATUS) else str(value)
+    return MISSING if value is None else str(value)
+
+
+def cell(value: Any, places: int | None = None) -> str:
+    """Return a table cell: numbers as `price` prints them, yes and no, lists joined, `–` for nothing."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return price(float(value), places)
+    if isinstance(value, list | tuple | pl.Series):
+        return "; ".join(str(item) for item in value)
+    return str(value)
+
+
+def show(name: str, value: Any) -> str:
+    """Return the value of metric `name` as printed: percent, money, days, counts; `–` for undefined."""
+    if value is None or isinstance(value, str):
+        return value or MISSING
+    unit = define(name).unit
+    if unit == "fraction":
+        text = number(100.0 * value)
+        return text if text == MISSING else f"{text} %"
+    if unit == "days":
+        text = number(value, 1)
+        return text if text == MISSING else f"{text} days"
+    return number(value, 0 if unit == "count" or isinstance(value, int) else 2)
+
+
+def strategy_name(manifest: Mapping[str, Any]) -> str:
+    """Return the strategy's class name as the manifest has it."""
+    found = manifest.get("strategy") or "run"
+    if isinstance(found, Mapping):
+        found = found.get("class") or found.get("name") or "run"
+    return str(found)
+
+
+def compare(results: Iterable[Run] | Mapping[str, Run]) -> pl.DataFrame:
+    """Return one row per result: name, status, the parameters that differ, key metrics, fingerprint.
+
+    `results` is an iterable of results (named `<class>-<fingerprint8>`) or a mapping of names to them.
+    """
+    if isinstance(results, Mapping):
+        named = list(results.items())
+    else:
+        named = [(f"{strategy_name(run.manifest)}-{run.fingerprint[:8]}", run) for run in results]
+    params = list(dict.fromkeys(key for _, run in named for key in run.params))
+    differing = [key for key in params if len({repr(run.params.get(key)) for _, run in named}) > 1]
+    columns: dict[str, list[Any]] = {
+        "name": [name for name, _ in named],
+        "status": [run.status for _, run in named],
+    }
+    columns |= {key: [_plain(run.params.get(key)) for _, run in named] for key in differing}
+    columns |= {key: [_value(run.metrics.get(key)) for _, run in named] for key in KEY}
+    columns["fingerprint"] = [run.fingerprint for _, run in named]
+    return pl.DataFrame(columns, strict=False)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def _value(value: Any) -> float | None:
+    return None if value is None or isinstance(value, str) else float(value)

@@ -1,0 +1,318 @@
+"""The page of a run: one HTML file that runs nothing, fetches nothing and shows foreign text as text.
+
+Every value passes `visible` (controls and bidirectional marks written out) and then Jinja2's autoescape; its
+Content-Security-Policy forbids scripts and the network; pictures are data URIs.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import polars as pl
+
+from framework import metrics
+from framework.report import compare, plots
+from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+FIRST = LAST = 50
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
+ASSUMPTIONS = ("cash", "costs", "latency", "fills", "leverage", "margin", "analyst", "seed")
+KINDS = ("worst", "chosen", "best")
+
+
+class Run(Protocol):
+    """What the page needs of a result."""
+
+    metrics: dict[str, float | int | str | None]
+    params: dict[str, Any]
+    manifest: dict[str, Any]
+    fingerprint: str
+    status: str
+    bounds: dict[str, dict[str, Any]] | None
+    notes: list[str]
+
+    @property
+    def orders(self) -> pl.DataFrame: ...
+    @property
+    def trades(self) -> pl.DataFrame: ...
+    @property
+    def equity(self) -> pl.DataFrame: ...
+    @property
+    def decisions(self) -> pl.DataFrame: ...
+    @property
+    def price(self) -> pl.DataFrame: ...
+
+
+class Listing(NamedTuple):
+    """First and last rows of a table, `left_out` rows between them, decimals to print per float column."""
+
+    first: list[dict[str, Any]]
+    last: list[dict[str, Any]]
+    left_out: int
+    places: dict[str, int]
+
+
+# ---- what a run says about itself
+def notes(run: Run) -> list[str]:
+    """Return the notes of the run and of its data, each once."""
+    data = run.manifest.get("data")
+    more = data.get("notes") if isinstance(data, Mapping) else None
+    return list(dict.fromkeys(str(note) for note in (*run.notes, *(more or ()))))
+
+
+def _instruments(run: Run) -> list[str]:
+    found = run.manifest.get("instruments")
+    if isinstance(found, Mapping):
+        return [str(name) for name in found]
+    return [str(name) for name in run.price["instrument"].unique(maintain_order=True).to_list()]
+
+
+def title_parts(run: Run) -> list[str]:
+    """Return strategy, instruments, time range and status, as printed over every output."""
+    ts = run.equity["ts"]
+    names = _instruments(run)
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    span = f"{when(ts[0])[:10]} to {when(ts[-1])[:10]} UTC" if ts.len() else "no rows"
+    parts = [compare.strategy_name(run.manifest), shown, span, run.status]
+    return [visible(part) for part in parts if part]
+
+
+def banners(run: Run) -> list[tuple[str, str]]:
+    """Return (label, text) of what must be read before any number."""
+    found = []
+    data, analyst = run.manifest.get("data"), run.manifest.get("analyst")
+    name = data.get("name") if isinstance(data, Mapping) else data
+    if any("synthetic" in str(text).lower() for text in (*notes(run), *_instruments(run), name)):
+        found.append(
+            ("Synthetic", "the prices were generated, not recorded; nothing here says how a market behaves")
+        )
+    if run.status == "incomplete":
+        found.append(
+            ("Incomplete", "some decisions or rows are missing; the next run asks only for what is missing")
+        )
+    if run.status == "bust":
+        found.append(
+            ("Bust", "equity fell to zero; every position was closed there and later orders rejected")
+        )
+    stand_in = isinstance(analyst, Mapping) and bool(analyst.get("stand_in"))
+    if stand_in and isinstance(analyst, Mapping):
+        who = visible(analyst.get("name") or "Rules")
+        found.append(
+            ("Stand-in analyst", f"decisions come from {who}, a published rule, not from a language model")
+        )
+    if not stand_in and in_sample_only(run):
+        found.append(
+            ("No out-of-sample decision", "every decision lies before the model's cutoff: it may remember")
+        )
+    return found
+
+
+def in_sample_only(run: Run) -> bool:
+    """Whether there are decisions and none lies after the model's cutoff (rules.md 7.4)."""
+    frame = run.decisions
+    return bool(
+        frame.height and "in_sample" in frame.columns and frame["in_sample"].cast(pl.Int64).min() == 1
+    )
+
+
+# ---- parts of the page
+def _headline(run: Run) -> list[dict[str, str]]:
+    cards = []
+    held = _held(run)
+    for name in HEADLINE:
+        label, value, below = compare.define(name).label, show(name, run.metrics.get(name)), ""
+        if name == "total_return":
+            below = f"buy and hold {held}"
+        elif name == "trades":
+            below = f"{show('win_rate', run.metrics.get('win_rate'))} won"
+        elif name == "max_drawdown":
+            below = f"for {show('max_drawdown_days', run.metrics.get('max_drawdown_days'))}"
+        elif name == "final_equity":
+            below = f"from {show('start_equity', run.metrics.get('start_equity'))}"
+        elif name == "sharpe":
+            below = f"Sortino {show('sortino', run.metrics.get('sortino'))}"
+        elif name == "cagr":
+            below = f"volatility {show('volatility', run.metrics.get('volatility'))}"
+        cards.append({"label": label, "value": value, "below": below})
+    return cards
+
+
+def _held(run: Run) -> str:
+    frame = run.price
+    if not frame.height:
+        return MISSING
+    closes = frame.filter(pl.col("instrument") == frame["instrument"][0])["close"]
+    return show("total_return", closes[-1] / closes[0] - 1.0 if closes[0] else math.nan)
+
+
+def _groups(run: Run) -> list[tuple[str, list[dict[str, str]]]]:
+    groups: dict[str, list[dict[str, str]]] = {}
+    for name, value in run.metrics.items():
+        row = compare.define(name)
+        groups.setdefault(row.group, []).append(
+            {"label": row.label, "value": show(name, value), "text": row.text}
+        )
+    return list(groups.items())
+
+
+def _bounds(run: Run) -> list[tuple[str, list[str]]]:
+    rows = [(run.bounds or {}).get(kind, {}) for kind in KINDS]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [(compare.define(name).label, [show(name, row.get(name)) for row in rows]) for name in names]
+
+
+def _months(run: Run) -> list[tuple[int, list[tuple[str, str]]]]:
+    """Return (year, 12 months and the year as (text, style)); blue gained, orange lost, stronger = more."""
+    ts, values = run.equity["ts"].to_numpy(), run.equity["equity"].to_numpy()
+    start = run.metrics.get("start_equity")
+    first = float(start) if isinstance(start, int | float) and start > 0 else None
+    found = metrics.monthly_returns(ts, np.maximum(values, 0.0), first)
+    full = float(np.quantile([abs(r) for *_, r in found if math.isfinite(r)] or [1.0], 0.9)) or 1.0
+    years: dict[int, list[tuple[str, str]]] = {}
+    growth: dict[int, float] = {}
+    for year, month, value in found:
+        years.setdefault(year, [("", "")] * 12)[month - 1] = (number(100.0 * value), _shade(value, full))
+        growth[year] = growth.get(year, 1.0) * (1.0 + value)
+    return [(year, [*cells, (number(100.0 * (growth[year] - 1.0)), "")]) for year, cells in years.items()]
+
+
+def _shade(value: float, full: float) -> str:
+    if not math.isfinite(value) or value == 0.0:
+        return ""
+    colour = "10,95,165" if value > 0.0 else "200,80,10"
+    return f"background:rgba({colour},{0.06 + 0.44 * min(abs(value) / full, 1.0):.2f})"
+
+
+def _listing(frame: pl.DataFrame) -> Listing:
+    left_out = max(0, frame.height - FIRST - LAST)
+    first, last = (frame.head(FIRST), frame.tail(LAST)) if left_out else (frame, frame.clear())
+    shown = pl.concat([first, last])
+    floats = [name for name, kind in frame.schema.items() if kind == pl.Float64]
+    places = {name: max((decimals(value) for value in shown[name].to_list()), default=2) for name in floats}
+    return Listing(first.rows(named=True), last.rows(named=True), left_out, places)
+
+
+def _trades(run: Run) -> Listing:
+    gains = plots.trade_returns(run.trades, run.manifest)
+    frame = run.trades.with_columns(pl.Series("gain", 100.0 * gains, dtype=pl.Float64)).with_row_index(
+        "row", 1
+    )
+    return _listing(frame)
+
+
+def _reasons(run: Run) -> list[tuple[str, str, int]]:
+    """Return (status, reason, orders), most first within a status."""
+    counts = run.orders.group_by("status", "reason").len().sort(["status", "len"], descending=[False, True])
+    return [(str(status), str(reason or ""), n) for status, reason, n in counts.rows()]
+
+
+def _decisions(run: Run) -> dict[str, Any] | None:
+    frame = run.decisions
+    if not frame.height:
+        return None
+    wanted = ("status", "direction", "model")
+    counts = {
+        name: [(word(name, value), n) for value, n in frame[name].value_counts(sort=True).rows()]
+        for name in wanted
+        if name in frame.columns
+    }
+    return {"n": frame.height, "counts": counts, "list": _listing(frame), "columns": frame.columns}
+
+
+# ---- the page
+def _finalize(value: Any) -> Any:
+    """Make the text of every expression visible; markup (our own pictures and macros) passes."""
+    if hasattr(value, "__html__"):
+        return value
+    return "" if value is None else visible(value)
+
+
+@cache
+def _template() -> Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(when=when, cell=cell, number=number)
+    environment.globals.update(word=word, sign=plots.sign)
+    return environment.get_template("report.html.j2")
+
+
+def _picture(data: bytes) -> Any:
+    from markupsafe import Markup
+
+    return Markup("data:image/png;base64," + base64.b64encode(data).decode("ascii"))
+
+
+def render(run: Run, pictures: Mapping[str, bytes]) -> str:
+    """Return the whole page as HTML text; `pictures` are PNG files by name (see plots.pictures)."""
+    assumed = {key: run.manifest[key] for key in ASSUMPTIONS if key in run.manifest}
+    return _template().render(
+        title=compare.strategy_name(run.manifest),
+        parts=title_parts(run),
+        banners=banners(run),
+        in_sample_only=in_sample_only(run),
+        headline=_headline(run),
+        pictures={name: _picture(data) for name, data in pictures.items()},
+        months=_months(run),
+        month_names=MONTHS,
+        groups=_groups(run),
+        bounds=_bounds(run),
+        kinds=KINDS,
+        ambiguous=show("ambiguous_bars", run.metrics.get("ambiguous_bars")),
+        params=flat(run.params),
+        assumptions=flat(assumed),
+        manifest=flat({key: value for key, value in run.manifest.items() if key not in assumed}),
+        notes=notes(run),
+        trades=_trades(run),
+        n_trades=run.trades.height,
+        reasons=_reasons(run),
+        n_orders=run.orders.height,
+        decisions=_decisions(run),
+        rows=run.equity.height,
+        fingerprint=run.fingerprint,
+        many_instruments=len(_instruments(run)) > 1,
+    )
+
+
+def _headings(run: Run) -> list[str]:
+    """Return the three lines over report.png: what, how much, what to beware of."""
+    numbers = [f"{compare.define(name).label} {show(name, run.metrics.get(name))}" for name in HEADLINE]
+    if in_sample_only(run):
+        numbers = ["no out-of-sample decision"]
+    warnings = [label.upper() for label, _ in banners(run)]
+    return [" · ".join(title_parts(run)), " · ".join(numbers), " · ".join(warnings)]
+
+
+def write(run: Run, folder: Path) -> Path:
+    """Write report.html and report.png into `folder`, each whole or not at all; return the page's path."""
+    pictures = plots.pictures(run, _headings(run))
+    page = folder / "report.html"
+    for path, data in (
+        (folder / "report.png", pictures["report"]),
+        (page, render(run, pictures).encode("utf-8")),
+    ):
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    return page

@@ -1,0 +1,335 @@
+"""Result: everything a run left behind, to look at, save, load and compare."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+
+from framework.errors import ResultError
+from framework.report import compare, page
+from framework.report.compare import show, visible
+from framework.report.plots import thin
+from framework.result_store import FRAMES, TABLES, plain, publish, read_files, write_files
+
+Table = pl.DataFrame | Callable[[], pl.DataFrame] | None
+
+_KINDS = {"i": pl.Int64, "f": pl.Float64, "s": pl.String, "b": pl.Boolean}
+_COLUMNS = {
+    "orders": "id:i ts:i arrival_ts:i end_ts:i instrument:s side:s type:s tif:s qty:f price:f status:s "
+    "filled_qty:f avg_price:f last_fill_ts:i maker:b n_fills:i reason:s",
+    "fills": "order_id:i ts:i seen_ts:i bar_open_ts:i instrument:s side:s price:f qty:f fee:f maker:b",
+    "trades": "instrument:s side:s qty:f entry_ts:i exit_ts:i entry_bar:i exit_bar:i entry_price:f "
+    "exit_price:f gross:f fees:f funding:f pnl:f reason:s",
+    "equity": "ts:i equity:f cash:f position:f realised:f unrealised:f fees:f funding:f tokens:f",
+    "decisions": "ts:i instrument:s status:s regime:s direction:s confidence:f entry:f stop:f target:f "
+    "size:f latency_ns:i cost:f in_sample:b model:s reasoning:s key:s",
+    "price": "ts:i close:f instrument:s",
+}
+SCHEMAS: dict[str, dict[str, Any]] = {
+    table: {name: _KINDS[kind] for name, kind in (column.split(":") for column in text.split())}
+    for table, text in _COLUMNS.items()
+}
+"""Columns of the result tables (rules.md 2), times int64 ns UTC; what a table without rows has."""
+
+
+class Result:
+    """What a run did and how that is known.
+
+    Parameters
+    ----------
+    orders, fills, trades, equity, decisions, price : polars frames with the columns of `SCHEMAS`, None for no
+        rows, or functions without arguments that build them when first asked for.
+    metrics : name to number; undefined is NaN. params : the strategy's parameters.
+    manifest : code digest, data, costs, latency, fills, versions, analyst, seed. fingerprint : hex sha256.
+    status : "done", "bust" or "incomplete". bounds : {"worst": metrics, "chosen": ..., "best": ...} or None.
+    notes : what a reader must know. cassette : the recorded decisions as canonical JSON lines.
+    """
+
+    def __init__(
+        self,
+        *,
+        orders: Table = None,
+        fills: Table = None,
+        trades: Table = None,
+        equity: Table = None,
+        decisions: Table = None,
+        metrics: Mapping[str, float | int | str | None] | None = None,
+        params: Mapping[str, Any] | None = None,
+        manifest: Mapping[str, Any] | None = None,
+        fingerprint: str = "",
+        status: str = "done",
+        price: Table = None,
+        bounds: Mapping[str, Mapping[str, Any]] | None = None,
+        notes: Sequence[str] = (),
+        cassette: bytes | str = b"",
+    ) -> None:
+        self._tables: dict[str, Table] = {
+            "orders": orders, "fills": fills, "trades": trades, "equity": equity, "decisions": decisions,
+            "price": price,
+        }  # fmt: skip
+        self.metrics: dict[str, float | int | str | None] = dict(metrics or {})
+        self.params: dict[str, Any] = dict(params or {})
+        self.manifest: dict[str, Any] = dict(manifest or {})
+        self.fingerprint = fingerprint
+        self.status = status
+        self.bounds = {name: dict(row) for name, row in bounds.items()} if bounds else None
+        self.notes: list[str] = list(notes)
+        self.cassette = cassette.encode() if isinstance(cassette, str) else cassette
+        self.folder: Path | None = None
+
+    def _table(self, name: str) -> pl.DataFrame:
+        found = self._tables[name]
+        if not isinstance(found, pl.DataFrame):
+            found = pl.DataFrame(schema=SCHEMAS[name]) if found is None else found()
+            self._tables[name] = found
+        return found
+
+    @property
+    def orders(self) -> pl.DataFrame:
+        """One row per order, in the order of their ids."""
+        return self._table("orders")
+
+    @property
+    def fills(self) -> pl.DataFrame:
+        """One row per fill, in time order."""
+        return self._table("fills")
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """One row per round trip, first in first out."""
+        return self._table("trades")
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """One row per bar close (or sample) with the account as the strategy knew it."""
+        return self._table("equity")
+
+    @property
+    def decisions(self) -> pl.DataFrame:
+        """One row per question put to the analyst."""
+        return self._table("decisions")
+
+    @property
+    def price(self) -> pl.DataFrame:
+        """Closes per instrument (ts, close, instrument), thinned for the page."""
+        return self._table("price")
+
+    @property
+    def name(self) -> str:
+        """`<class>-<fingerprint8>`, safe as a folder's name."""
+        safe = re.sub(r"[^A-Za-z0-9_-]", "_", compare.strategy_name(self.manifest))[:60]
+        return f"{safe or 'run'}-{self.fingerprint[:8] or 'none'}"
+
+    def save(self, folder: str | Path | None = None, *, report: bool = False) -> Path:
+        """Write the result's folder in one step and return it; with `report` the page and picture as well.
+
+        Default folder: `results/<class>-<fingerprint8>`. A saved result of the same fingerprint is replaced.
+        Raises ConfigError when something else is there, ResultError when it cannot be written.
+        """
+        target = Path(folder) if folder is not None else Path("results") / self.name
+        doc = {
+            "fingerprint": self.fingerprint, "status": self.status, "notes": self.notes,
+            "params": self.params, "bounds": self.bounds, "manifest": self.manifest,
+        }  # fmt: skip
+
+        def fill(fresh: Path) -> None:
+            frames = {name: self._table(name) for name in FRAMES}
+            write_files(fresh, doc, self.metrics, frames, self.cassette)
+            if report:
+                page.write(self, fresh)
+
+        publish(target, self.fingerprint, fill)
+        self.folder = target
+        return target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Result:
+        """Read a saved result, equal to the bit; ResultError names a missing, damaged or altered file."""
+        place = Path(folder)
+        doc, metrics, frames, cassette = read_files(place)
+        for name, frame in frames.items():
+            if name != "decisions" and frame.columns != list(SCHEMAS[name]):
+                raise ResultError(f"{place / name}.parquet: columns are not those of a {name} table")
+        bounds = doc.get("bounds")
+        result = cls(
+            **cast("dict[str, Any]", frames),
+            metrics=_undefined(metrics),
+            params=doc["params"],
+            manifest=doc["manifest"],
+            fingerprint=doc["fingerprint"],
+            status=doc["status"],
+            bounds={name: _undefined(row) for name, row in bounds.items()} if bounds else None,
+            notes=doc["notes"],
+            cassette=cassette,
+        )
+        result.folder = place
+        return result
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Write report.html and report.png and return the page's path.
+
+        Default: the folder saved to or loaded from, else `results/<class>-<fingerprint8>`.
+        """
+        place = Path(folder) if folder is not None else self.folder or Path("results") / self.name
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            return page.write(self, place)
+        except OSError as error:
+            raise ResultError(f"{place}: cannot write the report ({error.strerror or error})") from error
+
+    def diff(self, other: Result) -> list[str]:
+        """Return the first difference of each part in words, nothing when the results are equal to the bit.
+
+        Compared: fingerprint, status, the tables, metrics; where those differ, parameters and manifest too
+        (they may say why; versions alone are no difference).
+        """
+        found = _different({"fingerprint": self.fingerprint}, {"fingerprint": other.fingerprint})
+        found += _different({"status": self.status}, {"status": other.status})
+        for name in TABLES:
+            found += _table_difference(name, self._table(name), other._table(name))
+        found += _different(_flat(self.metrics, "metrics"), _flat(other.metrics, "metrics"))[:1]
+        if found:
+            found += _different(_flat(self.params, "params"), _flat(other.params, "params"))
+            found += _different(_flat(self.manifest, "manifest"), _flat(other.manifest, "manifest"))
+        return found
+
+    def table(self) -> str:
+        """Return what a researcher reads first, as plain text of a few lines."""
+        lines = [" · ".join(page.title_parts(self))]
+        lines += [f"{label.upper()}: {text}" for label, text in page.banners(self)]
+        if self.params:
+            lines.append(" ".join(f"{visible(key)}={visible(value)}" for key, value in self.params.items()))
+        names = [
+            name for name in (*compare.KEY, "ambiguous_bars", "decision_coverage") if name in self.metrics
+        ]
+        shown = [
+            (compare.define(name).label, show(name, self.metrics[name]), self._bound(name)) for name in names
+        ]
+        shown = [row for row in shown if row[1] != compare.MISSING or row[0] != "Decision coverage"]
+        wide = max((len(value) for _, value, _ in shown), default=0)
+        lines.append("")
+        lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in shown]
+        if self.bounds:
+            lines.append(
+                "  [worst, chosen, best]: the order of events inside ambiguous bars, assumed each way"
+            )
+        lines.append("")
+        lines += [f"note: {visible(note)}" for note in page.notes(self)]
+        lines.append(f"fingerprint {visible(self.fingerprint)}")
+        if self.folder is not None:
+            lines.append(f"folder {visible(self.folder)}")
+        return "\n".join(lines)
+
+    def _bound(self, name: str) -> str:
+        rows = [(self.bounds or {}).get(kind, {}) for kind in ("worst", "chosen", "best")]
+        if not all(name in row for row in rows):
+            return ""
+        return f"   [{', '.join(show(name, row[name]) for row in rows)}]"
+
+    def __repr__(self) -> str:
+        metrics = self.metrics
+        shown = ", ".join(
+            f"{name} {show(name, metrics[name])}" for name in compare.KEY[:5:2] if name in metrics
+        )
+        return f"<Result {self.name} {visible(self.status)}: {visible(shown)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a small table and the equity curve for notebooks; every text escaped, nothing fetched."""
+        rows = [(compare.define(n).label, show(n, self.metrics[n])) for n in compare.KEY if n in self.metrics]
+        rows += [(label, text) for label, text in page.banners(self)]
+        rows.append(("Fingerprint", self.fingerprint[:16]))
+        cells = "".join(
+            f'<tr><td style="text-align:left">{_safe(label)}</td>'
+            f'<td style="text-align:right">{_safe(value)}</td></tr>'
+            for label, value in rows
+        )
+        title = _safe(" · ".join(page.title_parts(self)))
+        return f"<div><b>{title}</b>{self._sparkline}<table>{cells}</table></div>"
+
+    @cached_property
+    def _sparkline(self) -> str:
+        values = self.equity["equity"].to_numpy()
+        if values.size < 2 or not np.isfinite(values).all():
+            return ""
+        rows = thin(values, 300)
+        low, high = float(values.min()), float(values.max())
+        x = 2.0 + 316.0 * rows / (values.size - 1)
+        y = 58.0 - 56.0 * (values[rows] - low) / ((high - low) or 1.0)
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
+        return (
+            '<svg width="320" height="60" viewBox="0 0 320 60" role="img" aria-label="equity" '
+            'style="display:block;margin:6px 0"><polyline fill="none" stroke="#1f5fa8" stroke-width="1.2" '
+            f'points="{points}"/></svg>'
+        )
+
+
+def _safe(text: object) -> str:
+    return html.escape(visible(text), quote=True)
+
+
+def _undefined(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics with JSON's null read back as NaN."""
+    return {name: math.nan if value is None else value for name, value in metrics.items()}
+
+
+def _flat(value: Any, name: str) -> dict[str, Any]:
+    """Return nested mappings as {"a.b": value} in JSON's terms."""
+    if not isinstance(value, Mapping):
+        return {name: plain(value)}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= _flat(item, f"{name}.{key}")
+    return found
+
+
+def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    names = dict.fromkeys((*here, *there))
+    return [
+        f"{name}: {here.get(name, 'absent')!r} here, {there.get(name, 'absent')!r} there"
+        for name in names
+        if here.get(name, "absent") != there.get(name, "absent")
+    ]
+
+
+def _table_difference(name: str, here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
+    """Return at most one line: the first row, and in it the first column, that differs."""
+    if here.schema != there.schema:
+        return [f"{name}: columns {_columns(here)} here, {_columns(there)} there"]
+    rows = min(here.height, there.height)
+    found: list[tuple[int, str]] = []
+    for column in here.columns:
+        unequal = _unequal(here[column][:rows], there[column][:rows])
+        if unequal.any():
+            found.append((int(np.argmax(unequal)), column))
+    if found:
+        row, column = min(found, key=lambda pair: pair[0])
+        return [
+            f"{name}: row {row}, column {column}: {here[column][row]!r} here, {there[column][row]!r} there"
+        ]
+    if here.height != there.height:
+        return [f"{name}: {here.height} rows here, {there.height} there; the first {rows} are equal"]
+    return []
+
+
+def _columns(frame: pl.DataFrame) -> str:
+    return " ".join(f"{name}:{kind}" for name, kind in frame.schema.items())
+
+
+def _unequal(one: pl.Series, other: pl.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which rows differ; NaN equals NaN, 0.0 is not -0.0, null equals null."""
+    unequal = one.ne_missing(other).to_numpy()
+    if one.dtype == pl.Float64:
+        unequal = (
+            unequal
+            | (np.signbit(one.to_numpy()) != np.signbit(other.to_numpy()))
+            & (one == 0.0).fill_null(False).to_numpy()
+        )
+    return cast("np.ndarray[Any, np.dtype[np.bool_]]", unequal)

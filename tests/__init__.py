@@ -1,0 +1,1 @@
+"""Tests of the framework; a package so that `python -m tests.fuzz_candles` works."""

@@ -1,0 +1,187 @@
+"""From the orders frame to the exchange: sending, batches of arrivals, amends, and the first look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.naive.matching import Matching
+from tests.naive.model import Bar, Case, Order, limit_price, trail_distance, trigger_price
+
+REQUESTS = ("cancel_all", "amend")
+
+
+@dataclass
+class Request:
+    """Something sent to the exchange: an order, or a cancel, cancel_all or amend."""
+
+    sent: int
+    arrival: int
+    kind: str
+    row: dict[str, Any]
+    id: int
+    order: Order | None = None
+    sequence: int = 0
+    done: bool = False
+
+    @property
+    def rank(self) -> int:
+        """Closes, reduce-only orders and cancels come before the rest of a batch."""
+        exits = self.order is not None and self.order.is_exit
+        return 0 if exits or self.kind in ("cancel", "cancel_all") else 1
+
+
+class Arrivals(Matching):
+    """Requests on their way and at the door."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self.late = 0
+        self.by_id: dict[int, Order] = {}
+        self.requests = self.read_orders(case.orders)
+
+    # ---- the orders frame
+
+    def read_orders(self, rows: list[dict[str, Any]]) -> list[Request]:
+        """Requests in the order of sending: decision time, rows before cancel_ts cancels, row order."""
+        sending: list[tuple[int, int, int, Request]] = []
+        for n, row in enumerate(rows):
+            kind, ts = row["type"], row["ts"]
+            order = None if kind in REQUESTS else self.read_order(row, n)
+            request = Request(ts, ts + self.order_latency(ts), kind, row, row_id(row, n), order)
+            sending.append((ts, 0, n, request))
+            cancel = row.get("cancel_ts")
+            if cancel is not None:
+                request = Request(cancel, cancel + self.order_latency(cancel), "cancel", row, row_id(row, n))
+                sending.append((cancel, 1, n, request))
+        sending.sort(key=lambda item: item[:3])
+        for sequence, item in enumerate(sending):
+            item[3].sequence = sequence
+        if rows:
+            self.next_id = max(row_id(row, n) for n, row in enumerate(rows)) + 1
+        return [item[3] for item in sending]
+
+    def read_order(self, row: dict[str, Any], n: int) -> Order:
+        """Quantise one row (rules 6.2)."""
+        k, kind = row["instrument"], row["type"]
+        instrument = self.instruments[k]
+        side = 0 if kind == "close" else {"buy": 1, "sell": -1}[row["side"]]
+        qty = row.get("qty")
+        order = Order(
+            id=row_id(row, n), k=k, side=side, kind=kind, ts=row["ts"],
+            arrival=row["ts"] + self.order_latency(row["ts"]), tif=row.get("tif") or "GTC",
+            post_only=bool(row.get("post_only")), reduce_only=bool(row.get("reduce_only")),
+            group=row.get("group") or 0, expire_ts=row.get("expire_ts"),
+            qty=None if qty is None or kind == "close" else instrument.floor_lot(qty), share=row.get("share"),
+            price=limit_price(row.get("price"), side, instrument.tick),
+            trigger=trigger_price(row.get("trigger"), instrument.tick),
+            stop=trigger_price(row.get("stop"), instrument.tick),
+            target=limit_price(row.get("target"), -side, instrument.tick),
+            trail=trail_distance(row.get("trail"), instrument.tick),
+        )
+        self.orders.append(order)
+        self.by_id[order.id] = order
+        return order
+
+    # ---- arrivals
+
+    def send(self, t: int) -> None:
+        """Give rows (ages) to the orders decided at or before t, in the order of sending."""
+        for request in self.requests:
+            order = request.order
+            if order is not None and request.sent <= t and not order.sent:
+                order.sent, order.age = True, self.next_age
+                self.next_age += 1
+
+    def arrivals(self, t: int, sent: int) -> None:
+        """One batch of what was sent by `sent`: exits and cancels first, then the order of sending."""
+        batch = [r for r in self.requests if r.arrival == t and r.sent <= sent and not r.done]
+        for request in sorted(batch, key=lambda r: (r.rank, r.sequence)):
+            request.done = True
+            if request.order is not None:
+                self.arrive(request.order)
+            elif request.kind == "cancel_all":
+                for order in self.live(request.row["instrument"]):
+                    if not order.child:
+                        self.cancel(order)
+            elif request.kind == "cancel":
+                if request.id in self.by_id:
+                    self.cancel(self.by_id[request.id])
+            else:
+                self.amend(self.by_id[request.id], request.row)
+
+    def arrive(self, order: Order) -> None:
+        """The venue's first checks, then the first look."""
+        instrument = self.instruments[order.k]
+        sized = order.qty is not None
+        if self.bust:
+            self.reject(order, "account is bust")
+        elif order.group_filled:
+            self.end(order, "cancelled", "other order of the group filled")
+        elif order.expire_ts is not None and order.expire_ts <= self.now:
+            self.end(order, "expired", "past expire_ts")
+        elif sized and order.qty <= 0.0:
+            self.reject(order, "below lot")
+        elif (sized and order.kind in ("limit", "stop_limit") and not order.is_exit
+              and instrument.notional(order.qty, order.price) < instrument.min_notional):
+            self.reject(order, "below min notional")
+        else:
+            order.status = "open"
+            self.enter(order, count_late=True)
+
+    def amend(self, order: Order, row: dict[str, Any]) -> None:
+        """Replace values; a new price or trigger makes the order look anew, as if it arrived now."""
+        if not order.live:
+            return
+        instrument = self.instruments[order.k]
+        if row.get("stop") is not None:
+            order.stop = trigger_price(row["stop"], instrument.tick)
+        if row.get("target") is not None:
+            order.target = limit_price(row["target"], -order.side, instrument.tick)
+        if row.get("qty") is not None:
+            order.qty = instrument.floor_lot(row["qty"])
+            if order.qty <= order.filled * (1.0 + 1e-9):
+                self.cancel(order)
+                return
+        if row.get("price") is None and row.get("trigger") is None:
+            return
+        if row.get("price") is not None:
+            order.price = limit_price(row["price"], order.side, instrument.tick)
+        if row.get("trigger") is not None:
+            order.trigger = trigger_price(row["trigger"], instrument.tick)
+        order.looked = order.rested = False
+        order.works_in = None
+        self.enter(order, count_late=False)
+
+    def enter(self, order: Order, *, count_late: bool) -> None:
+        """First look at once if the price is recent enough (rules 4.1, 4.6), else wait for the next one."""
+        k, i = order.k, self.closed[order.k]
+        if self.options.at == "close":
+            if i >= 0 and self.recent(self.bars[k][i], self.bars[k][i].close_ts):
+                self.look(order, self.bars[k][i].close, i, "close")
+                for each in [order, *self.children(order)]:
+                    if each.works_in != self.opened[k]:
+                        self.join(each)
+                return
+        elif self.join(order):
+            return
+        if self.is_open(k) and count_late:
+            self.late += 1
+
+    def join(self, order: Order) -> bool:
+        """Look at the open of the bar that is open now, if it opened within the grace."""
+        k, i = order.k, self.opened[order.k]
+        if not (order.live and self.is_open(k) and self.recent(self.bars[k][i], self.bars[k][i].open_ts)):
+            return False
+        self.look(order, self.bars[k][i].open, i, "open")
+        return True
+
+    def recent(self, bar: Bar, stamp: int) -> bool:
+        """Is now within grace x interval of this stamp of the bar?"""
+        return self.now - stamp <= self.options.grace * (bar.close_ts - bar.open_ts)
+
+
+def row_id(row: dict[str, Any], n: int) -> int:
+    """The frame's own id, else the 1-based row number."""
+    own = row.get("id")
+    return n + 1 if own is None else own

@@ -1,0 +1,337 @@
+"""What happens when an order meets a price: sizing, caps, margin, the fill, and what the fill sets off.
+
+Written from design/rules.md 4 and 6 and the working spec; knows nothing of time (see candles.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+from tests.naive.ledger import Fifo, Ledger
+from tests.naive.model import Bar, Case, Fill, Instrument, Options, Order
+
+TINY = 1e-9  # relative size under which a rest of a quantity is nothing
+
+
+class Execution:
+    """Orders, fills and the true ledger of one run."""
+
+    def __init__(self, case: Case) -> None:
+        self.options: Options = case.options
+        self.instruments = [self.instrument(row) for row in case.instruments]
+        self.bars = [[Bar(*row) for row in rows] for rows in case.bars]
+        self.ledger = Ledger(self.instruments, case.options.cash)
+        self.known = Ledger(self.instruments, case.options.cash)  # as the strategy knows it
+        self.fifo = Fifo(self.instruments)
+        n = len(self.instruments)
+        self.last: list[float | None] = [None] * n  # price the account is valued at
+        self.used: dict[tuple[int, int], float] = {}  # volume taken, by (instrument, bar)
+        self.orders: list[Order] = []
+        self.fills: list[Fill] = []
+        self.born_inside: list[Order] = []  # bracket exits of entries filled inside the bar being matched
+        self.next_id = 1
+        self.next_age = 0
+        self.last_seen = -(2**62)
+        self.now = 0
+        self.bust = False
+        self.phase = "open"  # the price being looked at: a bar's "open", its "inside" or its "close"
+
+    def instrument(self, row: dict) -> Instrument:
+        """An instrument with the fees of `Costs` over its own over the default 0.001 (rules 1)."""
+        fees = {}
+        for name in ("maker", "taker"):
+            override, own = getattr(self.options, name), row.get(name)
+            fees[name] = override if override is not None else own if own is not None else 0.001
+        return Instrument(
+            kind=row["kind"],
+            tick=row.get("tick") or 0.0,
+            lot=row.get("lot") or 0.0,
+            min_notional=row.get("min_notional") or 0.0,
+            multiplier=row.get("multiplier", 1.0),
+            tiers=tuple(row.get("tiers") or ()),
+            **fees,
+        )
+
+    # ---- small questions
+
+    def equity(self) -> float:
+        """The true account at the last prices."""
+        return self.ledger.equity(self.last)
+
+    def live(self, k: int) -> list[Order]:
+        """Working orders of one instrument, oldest first."""
+        return sorted((o for o in self.orders if o.k == k and o.live), key=lambda o: o.age)
+
+    def children(self, parent: Order) -> list[Order]:
+        """The exits of one entry, oldest first."""
+        return [o for o in self.orders if o.parent is parent]
+
+    def new_order(self, **fields) -> Order:
+        """Append a row made by the venue itself: a bracket exit or a liquidation."""
+        order = Order(id=self.next_id, ts=self.now, arrival=self.now, age=self.next_age, **fields)
+        self.next_id += 1
+        self.next_age += 1
+        self.orders.append(order)
+        return order
+
+    # ---- ends
+
+    def end(self, order: Order, status: str, reason: str, stamp: int | None = None) -> None:
+        """Make an order final."""
+        order.status, order.reason = status, reason
+        order.end_ts = self.now if stamp is None else stamp
+
+    def cancel(self, order: Order, reason: str = "cancelled by strategy") -> None:
+        """Cancel a live order."""
+        if order.live:
+            self.end(order, "cancelled", reason)
+
+    def reject(self, order: Order, reason: str) -> None:
+        """End an order by the venue's rule."""
+        self.end(order, "rejected", reason)
+
+    # ---- one meeting of an order and a price
+
+    def attempt(self, order: Order, raw: float, i: int, *, maker: bool, slipped: bool) -> None:
+        """Fill what rules allow of `order` at raw price `raw` in bar i. `self.now` is the stamp."""
+        k = order.k
+        self.last[k] = order.raw = raw
+        if not (self.reduced(order) and self.sized(order, raw, slipped)):
+            return
+        rest = order.qty - order.filled
+        qty = min(rest, self.volume_left(k, i))
+        if order.tif == "FOK" and qty < rest:
+            self.cancel(order, "FOK not fillable")
+        if qty <= 0.0 or not order.live:
+            return
+        self.execute(order, raw, qty, i, maker=maker, slipped=slipped)
+
+    def reduced(self, order: Order) -> bool:
+        """Closes and reduce-only orders never take more than the position (rules 4.8)."""
+        if order.kind != "close" and not order.reduce_only:
+            return True
+        position = self.ledger.positions[order.k].qty
+        if order.kind == "close" and order.side == 0:
+            order.side = -1 if position > 0.0 else 1 if position < 0.0 else 0
+            order.qty = abs(position)
+        if position * order.side >= 0.0:
+            self.cancel(order, "no position" if order.kind == "close" else "reduce-only would increase")
+            return False
+        return True
+
+    def sized(self, order: Order, raw: float, slipped: bool) -> bool:
+        """Size a share at its fill (rules 6.1), then cut reduce-only to the position."""
+        if order.qty is None:
+            order.qty = self.share_qty(order, raw, slipped)
+            if order.qty <= 0.0:
+                self.reject(order, "below lot")
+                return False
+        if order.kind == "close" or order.reduce_only:
+            order.qty = min(order.qty, order.filled + abs(self.ledger.positions[order.k].qty))
+        return True
+
+    def share_qty(self, order: Order, raw: float, slipped: bool) -> float:
+        """floor_to_lot(share x available x leverage / (price x (1 + taker))), price as an opening pays."""
+        x, instrument = self.options, self.instruments[order.k]
+        available = self.equity() - self.ledger.margin(self.last, x.leverage)
+        price = raw * (1.0 + order.side * x.slippage) if slipped else raw
+        price *= 1.0 + order.side * x.entry_spread
+        if price <= 0.0:
+            return 0.0
+        budget = order.share * available * x.leverage
+        if instrument.kind == "inverse":
+            return instrument.floor_lot(budget * price / (instrument.multiplier * (1.0 + instrument.taker)))
+        return instrument.floor_lot(budget / (price * instrument.multiplier * (1.0 + instrument.taker)))
+
+    def volume_left(self, k: int, i: int) -> float:
+        """What volume_share still allows in bar i, floored to the lot (rules 4.5)."""
+        if self.options.volume_share is None:
+            return math.inf
+        allowed = self.options.volume_share * self.bars[k][i].volume
+        left = allowed - self.used.get((k, i), 0.0)
+        return self.instruments[k].floor_lot(left) if left > TINY * allowed else 0.0
+
+    def paid(self, order: Order, raw: float, qty: float, i: int, *, slipped: bool, opening: bool) -> float:
+        """Price paid: slippage and impact for taker kinds, the entry spread for any opening part."""
+        x, bar, price = self.options, self.bars[order.k][i], raw
+        if slipped:
+            impact = 0.0
+            if x.impact is not None:
+                impact = x.impact * math.sqrt(qty / bar.volume if bar.volume > 0.0 else 1.0)
+            price = raw * (1.0 + order.side * (x.slippage + impact))
+            if x.slip_in_range:
+                price = min(max(price, bar.low), bar.high)
+        if opening:
+            price *= 1.0 + order.side * x.entry_spread
+        return price
+
+    def execute(self, order: Order, raw: float, qty: float, i: int, *, maker: bool, slipped: bool) -> None:
+        """Price, venue rules and buying power of `qty`; then the fill."""
+        k = order.k
+        position = self.ledger.positions[k].qty
+        closing = min(qty, abs(position)) if position * order.side < 0.0 else 0.0
+        opening = qty - closing
+        price = self.paid(order, raw, qty, i, slipped=slipped, opening=opening > 0.0)
+        if price <= 0.0:
+            self.reject(order, "price below zero")
+            return
+        if self.too_small(order, price):
+            self.reject(order, "below min notional")
+            return
+        if opening > 0.0 and not self.affordable(k, order.side, closing, opening, qty, price, maker):
+            if closing > 0.0:
+                price = self.paid(order, raw, closing, i, slipped=slipped, opening=False)
+                self.fill(order, price, closing, i, maker=maker)
+            self.reject(order, "insufficient margin")
+            return
+        self.fill(order, price, qty, i, maker=maker)
+
+    def too_small(self, order: Order, price: float) -> bool:
+        """Below min notional at the fill: for orders whose notional was not known at arrival."""
+        if order.is_exit or order.n_fills > 0:
+            return False
+        if order.kind in ("limit", "stop_limit") and order.share is None:
+            return False
+        instrument = self.instruments[order.k]
+        return instrument.notional(order.qty, price) < instrument.min_notional
+
+    def affordable(self, k: int, side: int, closing: float, opening: float, qty: float, price: float,
+                   maker: bool) -> bool:
+        """Buying power of the opening part, after the closing part (rules 6.3)."""
+        instrument, leverage = self.instruments[k], self.options.leverage
+        fee = instrument.notional(qty, price) * (instrument.maker if maker else instrument.taker)
+        equity, margin = self.equity(), self.ledger.margin(self.last, leverage)
+        if closing > 0.0:
+            position = self.ledger.positions[k]
+            gained = instrument.pnl(position.qty, position.entry, price)
+            equity += gained - self.ledger.unrealised(k, self.last[k])
+            others = [None if j == k else p for j, p in enumerate(self.last)]
+            margin = self.ledger.margin(others, leverage)
+        need = instrument.notional(opening, price) / leverage + fee
+        return need <= (equity - margin) * (1.0 + 1e-9) + 1e-9
+
+    # ---- the fill and what it sets off
+
+    def fill(self, order: Order, price: float, qty: float, i: int, *, maker: bool) -> None:
+        """Book a fill, then brackets, groups and the closed-position rule, in this order."""
+        k = order.k
+        if order.kind == "close":
+            for child in self.live(k):
+                if child.child:
+                    self.cancel(child, "position closed")  # rules 4.8
+        before = self.ledger.positions[k].qty
+        self.used[k, i] = self.used.get((k, i), 0.0) + qty
+        instrument = self.instruments[k]
+        fee = instrument.notional(qty, price) * (instrument.maker if maker else instrument.taker)
+        order.value += price * qty
+        order.filled += qty
+        order.n_fills += 1
+        order.last_fill_ts, order.maker = self.now, maker
+        if order.qty - order.filled <= TINY * order.qty:
+            self.end(order, "filled", order.role)
+        self.book(order, price, qty, i, fee, maker, self.seen(order, k, i))
+        self.bracket(order, price, qty, i)
+        self.one_cancels_other(order)
+        self.position_closed(k, before)
+
+    def book(self, order: Order, price: float, qty: float, i: int, fee: float, maker: bool, seen: int,
+             liquidation: float = 0.0, reason: str = "") -> None:
+        """Write the fill row and change the ledger."""
+        k = order.k
+        self.last_seen = max(self.last_seen, seen)  # responses never overtake
+        fill = Fill(order, self.now, self.last_seen, i, self.bars[k][i].open_ts, k, order.side, price, qty,
+                    fee, maker, reason or order.role, liquidation)
+        self.fills.append(fill)
+        self.ledger.apply(k, order.side * qty, price, fee)
+        self.ledger.liquidation += liquidation
+        self.fifo.apply(fill, self.ledger.positions[k].qty)
+
+    def seen(self, order: Order, k: int, i: int) -> int:
+        """When the strategy learns of a fill (spec, stamps)."""
+        response = self.response_latency(self.now)
+        if self.phase != "inside":
+            return self.now + response
+        return max(self.now, max(self.bars[k][i].open_ts, order.arrival) + response)
+
+    def response_latency(self, ts: int) -> int:
+        """Response latency as of `ts`."""
+        table = self.options.latency_table
+        return self.options.response_latency if not table else as_of(table, ts)[2]
+
+    def order_latency(self, ts: int) -> int:
+        """Order latency as of the decision."""
+        table = self.options.latency_table
+        return self.options.order_latency if not table else as_of(table, ts)[1]
+
+    def bracket(self, order: Order, price: float, qty: float, i: int) -> None:
+        """Children are born at the first fill, grow with more fills, shrink with a sibling's (rules 4.3)."""
+        if order.child:
+            self.shrink(order, qty)
+        elif order.n_fills > 1:
+            for child in self.children(order):
+                if child.live:
+                    child.qty += qty
+        else:
+            self.bear(order, price, qty, i)
+
+    def bear(self, entry: Order, price: float, qty: float, i: int) -> None:
+        """Create stop, target and trail of an entry, in this order."""
+        common = {"k": entry.k, "side": -entry.side, "reduce_only": True, "qty": qty, "status": "open",
+                  "parent": entry, "looked": True, "rested": True}
+        born = []
+        if entry.stop is not None:
+            born.append(self.new_order(kind="stop", trigger=entry.stop, role="stop", **common))
+        if entry.target is not None:
+            born.append(self.new_order(kind="limit", price=entry.target, role="target", **common))
+        if entry.trail is not None and entry.kind != "trailing":
+            trail = {"trail": entry.trail, "extreme": price, "role": "trail"}
+            born.append(self.new_order(kind="trailing", **trail, **common))
+        if self.options.exits_from == "next_bar":
+            return
+        for child in born:
+            if self.phase == "inside":
+                self.born_inside.append(child)
+            elif self.phase == "open":
+                child.works_in = i
+
+    def shrink(self, child: Order, qty: float) -> None:
+        """One exit filled: its siblings protect so much less, and nothing once it is whole."""
+        for sibling in self.children(child.parent):
+            if sibling is child or not sibling.live:
+                continue
+            if child.status != "filled":
+                sibling.qty -= qty
+            if child.status == "filled" or sibling.qty - sibling.filled <= TINY * sibling.qty:
+                self.cancel(sibling, "other order of the group filled")
+        if child.status == "filled":
+            self.cancel(child.parent, "other order of the group filled")
+
+    def one_cancels_other(self, order: Order) -> None:
+        """The first fill of a group ends its other orders, those on their way at their arrival."""
+        if not order.group or order.n_fills > 1:
+            return
+        for other in self.orders:
+            if other is order or other.group != order.group:
+                continue
+            if other.live:
+                self.cancel(other, "other order of the group filled")
+            elif other.status == "pending" and other.sent:
+                other.group_filled = True
+
+    def position_closed(self, k: int, before: float) -> None:
+        """Bracket exits that no longer reduce are cancelled once the position closed or turned."""
+        after = self.ledger.positions[k].qty
+        if after != 0.0 and after * before >= 0.0:
+            return
+        for child in self.live(k):
+            if child.child and child.side * after >= 0.0:
+                self.cancel(child, "position closed")
+
+
+def as_of(table: list[tuple[int, int, int]], ts: int) -> tuple[int, int, int]:
+    """Last row at or before `ts`, the first row before all."""
+    found = table[0]
+    for row in table:
+        if row[0] <= ts:
+            found = row
+    return found

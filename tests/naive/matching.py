@@ -1,0 +1,157 @@
+"""Matching: looks at one price (an open, or a close with at="close") and the inside of a bar.
+
+Written from design/rules.md 4.
+"""
+
+from __future__ import annotations
+
+from tests.naive.liquidation import Liquidation
+from tests.naive.model import Bar, Case, Order
+
+
+class Matching(Liquidation):
+    """What a bar's open, range and close do to live orders."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self.case = case
+        self.opened = [-1] * len(self.instruments)  # index of the last bar that opened
+        self.closed = [-1] * len(self.instruments)  # index of the last bar that closed
+        self.ambiguous = 0
+
+    def is_open(self, k: int) -> bool:
+        """Is a bar of k open?"""
+        return self.opened[k] > self.closed[k]
+
+    def bar_of(self, k: int) -> int:
+        """Index of the last bar of k that opened."""
+        return max(self.opened[k], 0)
+
+    # ---- looks at one price: an open, or a close with at="close"
+
+    def bar_open(self, k: int, i: int) -> None:
+        """Liquidation at the open, then every live order: exits first, then by age (rules 4.3)."""
+        price = self.bars[k][i].open
+        self.opened[k] = i
+        self.last[k] = price
+        self.test_margin(k, price)
+        waiting_too = self.options.at == "open"
+        self.look_all([o for o in self.live(k) if o.looked or waiting_too], price, i, "open")
+
+    def look_all(self, orders: list[Order], price: float, i: int, phase: str) -> None:
+        """Look at one price with many orders."""
+        for order in sorted(orders, key=lambda o: (not o.is_exit, o.age)):
+            if order.live:
+                self.look(order, price, i, phase)
+
+    def look(self, order: Order, price: float, i: int, phase: str) -> None:
+        """Test one order at one price; post-only, IOC and FOK act on the first look (rules 4.5)."""
+        self.phase = phase
+        first = not order.looked
+        if first and order.kind == "trailing" and order.extreme is None:
+            order.extreme = price
+        if first and order.post_only and order.kind == "limit" and order.through(price):
+            self.reject(order, "post-only would take")
+            return
+        self.meet(order, price, i)
+        order.looked = order.rested = True
+        if phase == "open":
+            order.works_in = i
+        if order.live and first and order.tif == "IOC":
+            self.cancel(order, "IOC remainder")
+        elif order.live and first and order.tif == "FOK":
+            self.cancel(order, "FOK not fillable")
+
+    def meet(self, order: Order, price: float, i: int) -> None:
+        """Fill the order at this price if it is a market order or its level is through (rules 4.1, 4.2)."""
+        maker = order.rested and order.works_as_limit and order.level() == price
+        if order.works_as_stop:
+            if not order.through(price):
+                return
+            order.triggered = True
+        if order.works_as_limit and not order.through(price):
+            return
+        self.attempt(order, price, i, maker=maker, slipped=not order.works_as_limit)
+
+    # ---- inside a bar
+
+    def bar_close(self, k: int, i: int) -> None:
+        """Inside matching, liquidation at the extreme, the close, and looks at it with at="close"."""
+        bar = self.bars[k][i]
+        self.closed[k] = i
+        self.phase, self.born_inside = "inside", []
+        orders = [o for o in self.live(k) if o.works_in == i and not o.works_as_market]
+        ambiguous = self.two_touched(orders, bar)
+        for order in self.inside_order(orders, bar):
+            if order.live:
+                self.match_inside(order, bar, i)
+        ambiguous = self.inside_entries(bar, i) or ambiguous
+        self.ambiguous += ambiguous
+        for order in orders + self.born_inside:
+            if order.live and order.kind == "trailing" and not order.triggered:
+                best = bar.high if order.side < 0 else bar.low
+                order.extreme = max(order.extreme, best) if order.side < 0 else min(order.extreme, best)
+        position = self.ledger.positions[k].qty
+        if not any(bar.open_ts <= ts < bar.close_ts for ts, _ in self.case.mark[k]):
+            self.test_margin(k, bar.low if position > 0.0 else bar.high, bar_open=bar.open)
+        self.last[k] = bar.close
+        if self.options.at == "close":
+            self.look_all([o for o in self.live(k) if not o.looked], bar.close, i, "close")
+
+    def two_touched(self, orders: list[Order], bar: Bar) -> bool:
+        """A stop-type and a limit of one bracket or one group both within the bar's range."""
+        for stop in orders:
+            for limit in orders:
+                one_bracket = stop.child and stop.parent is limit.parent
+                one_group = stop.group and stop.group == limit.group
+                if ((one_bracket or one_group) and stop.works_as_stop and limit.works_as_limit
+                        and stop.touched(bar) and limit.touched(bar)):
+                    return True
+        return False
+
+    def inside_order(self, orders: list[Order], bar: Bar) -> list[Order]:
+        """The order of tests under the intrabar rule (rules 4.3)."""
+        rule = self.options.intrabar
+        if rule == "best":
+            return sorted(orders, key=lambda o: (o.works_as_stop, o.age))
+        if rule == "worst":
+            return sorted(orders, key=lambda o: (not o.works_as_stop, o.age))
+        return sorted(orders, key=lambda o: (abs(o.level() - bar.open), not o.works_as_stop, o.age))
+
+    def match_inside(self, order: Order, bar: Bar, i: int) -> None:
+        """One order against the range of a bar (rules 4.2, 4.4)."""
+        if not order.touched(bar):
+            return
+        level, buys = order.level(), order.side > 0
+        if order.works_as_limit:
+            raw = min(bar.open, level) if buys else max(bar.open, level)
+            self.attempt(order, raw, i, maker=raw == level, slipped=False)
+            return
+        order.triggered = True
+        raw = max(bar.open, level) if buys else min(bar.open, level)
+        if order.kind != "stop_limit":
+            self.attempt(order, raw, i, maker=False, slipped=True)
+        elif self.options.intrabar == "best":
+            if order.through(raw):
+                self.attempt(order, raw, i, maker=False, slipped=False)
+            elif order.touched(bar):
+                self.attempt(order, order.level(), i, maker=True, slipped=False)
+
+    def inside_entries(self, bar: Bar, i: int) -> bool:
+        """Second pass over the exits of entries filled inside this bar; True if one of them was touched."""
+        born = [o for o in self.born_inside if o.live]
+        ambiguous = any(o.touched(bar) for o in born)
+        for order in born:
+            if not order.live or not order.touched(bar):
+                continue
+            if order.works_as_limit != (self.options.intrabar == "best"):
+                continue
+            level, entry = order.level(), order.parent.raw
+            worse = order.works_as_stop == (order.side < 0)
+            raw = min(entry, level) if worse else max(entry, level)
+            if order.works_as_stop:
+                order.triggered = True
+                self.attempt(order, raw, i, maker=False, slipped=True)
+            else:
+                self.attempt(order, raw, i, maker=raw == level, slipped=False)
+        return ambiguous
