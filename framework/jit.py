@@ -13,6 +13,7 @@ import operator
 import os
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -130,6 +131,27 @@ def kernel(signature: Any = None, *, inline: bool = False, store: bool = True, n
     return compiled
 
 
+def entry(signature: str) -> Callable[..., Any]:
+    """Compile a function for calls from Python: the bare entry point, at half the cost of a dispatcher's call.
+
+    Arguments must be Python ints, floats and bools of exactly the signature's types.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        if not jit_enabled():
+            return function
+        with cached_here():
+            made = numba.njit(signature, cache=True, _nrt=False, error_model="numpy")(function)
+        point = next(iter(made.overloads.values())).entry_point
+        point_kept[id(point)] = made
+        return point
+
+    return compiled
+
+
+point_kept: dict[int, Any] = {}  # an entry point does not keep its code alive
+
+
 def plain_template(made: Any) -> None:
     """Compile for int64 and bool arguments, not once more for every literal 0, 1 or True a caller passes."""
     template = made.get_call_template
@@ -232,8 +254,28 @@ def _table_set(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
+ARENAS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+class _Held:
+    """A NamedTuple cannot be referred to weakly; this can."""
+
+    def __init__(self, arrays: Any) -> None:
+        self.arrays = arrays
+
+
+def register(address: int, arrays: Any) -> tuple[int, Any]:
+    """Remember which arrays stand behind an address, for runs without a compiler. Keep the second item alive."""
+    held = _Held(arrays)
+    if not jit_enabled():
+        ARENAS[address] = held
+    return address, held
+
+
 def arena(cls: type, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
     """Return `at(address)`: the compiled view of a NamedTuple of arrays whose addresses stand at `address`."""
+    if not jit_enabled():
+        return lambda address: ARENAS[address].arrays
     own = ArenaType(cls, dtypes)
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -248,7 +290,7 @@ def arena(cls: type, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def call_at(typing: Any, function: Any, argument: Any) -> Any:
+def call_compiled(typing: Any, function: Any, argument: Any) -> Any:
     """Call a compiled `int64(int64)` function by its address: what it calls is not compiled again."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -257,6 +299,14 @@ def call_at(typing: Any, function: Any, argument: Any) -> Any:
         return builder.call(pointer, [args[1]])
 
     return types.int64(types.int64, types.int64), codegen
+
+
+def call_plain(function: Callable[[int], int], argument: int) -> int:
+    """`call_at` without a compiler."""
+    return function(argument)
+
+
+call_at = call_compiled if jit_enabled() else call_plain
 
 
 FACADES: dict[type, type[FacadeType]] = {}
@@ -285,8 +335,10 @@ def facade(cls: type) -> Callable[..., Any]:
     return build  # type: ignore[no-any-return]
 
 
-def native(function: Callable[..., Any]) -> int:
+def native(function: Callable[..., Any]) -> Any:
     """Compile `int64 -> int64` to a C function kept on disk; return its address for `call_at`."""
+    if not jit_enabled():
+        return function
     with cached_here():
         compiled = numba.cfunc("int64(int64)", cache=True, nopython=True, error_model="numpy", _nrt=False)(function)
     return int(compiled.address)

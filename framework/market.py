@@ -206,10 +206,10 @@ class Market:
             self, features={**self.features, **{name: (k, rows) for name, rows in streams.items()}}
         )
 
-    def with_signals(self, frame: Any) -> Market:
+    def with_signals(self, frame: Any, unit: str | None = None) -> Market:
         """Return the market with these signals instead of any; see `market_streams.build_signals`."""
         ids = [i.id for i in self.instruments]
-        return replace(self, signals=market_streams.build_signals(frame, ids, "signals"))
+        return replace(self, signals=market_streams.build_signals(frame, ids, unit, "signals"))
 
     def slice(self, start: Any = None, stop: Any = None) -> Market:
         """Return the part of the market in [start, stop), as views: bars that open and close inside it.
@@ -311,7 +311,7 @@ class Market:
         return {}
 
     def match_bars(self, k: int) -> Rows:
-        """Return the bars orders match on: the finest, and coarser ones where finer ones do not cover them."""
+        """Return the bars orders match on: the finest, and coarser ones where no finer ones cover."""
         if k not in self._composites:
             streams = [self.bars[k, i] for i in self.loaded_intervals(k)]
             self._composites[k] = market_bars.compose(streams) if streams else nothing("bar")

@@ -19,7 +19,6 @@ from framework.times import (
     add_interval,
     floor_time,
     format_interval,
-    format_time,
     month_index,
     months_in,
     parse_interval,
@@ -276,8 +275,9 @@ def resample(bars: Rows, finest: int, interval: int, source: str) -> tuple[Rows,
     end = add_interval(bucket, interval)
     cut = np.flatnonzero(bars["close_ts"] > end)
     if cut.size:
+        moment = shown_time(int(bars["open_ts"][cut[0]]))
         raise ConfigError(
-            f"{source}: a {words} bar would end inside the {fine} bar of {shown_time(int(bars['open_ts'][cut[0]]))}; "
+            f"{source}: a {words} bar would end inside the {fine} bar of {moment}; "
             f"choose a multiple of {fine}"
         )
     first = np.flatnonzero(np.concatenate(([True], bucket[1:] != bucket[:-1])))
@@ -297,7 +297,7 @@ def resample(bars: Rows, finest: int, interval: int, source: str) -> tuple[Rows,
 
 
 def compose(streams: list[Rows]) -> Rows:
-    """Return the finest rows there are (`streams` fine to coarse): coarse bars where no finer ones cover them."""
+    """Return the finest rows of `streams` (fine to coarse): coarse bars where no finer ones cover."""
     finest = streams[0]
     for coarse in streams[1:]:
         if not len(finest):

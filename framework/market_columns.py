@@ -43,12 +43,23 @@ class Columns:
             )
         self.index = index_name(frame) if self.kind == "pandas" else None
         self.names = column_names(self.frame, self.kind)
+        self.check_lengths()
         if len(set(self.names)) != len(self.names):
             twice = next(n for n in self.names if self.names.count(n) > 1)
             raise DataError(f"{source}: column {twice!r} occurs twice; rename or drop one of them")
 
     def __len__(self) -> int:
         return len(next(iter(self.frame.values()))) if self.kind == "dict" and self.names else len(self.frame)
+
+    def check_lengths(self) -> None:
+        """Refuse a dict whose columns are not equally long."""
+        if self.kind == "dict":
+            sizes = {str(name): np.size(values) for name, values in self.frame.items()}
+            for name, size in sizes.items():
+                if size != len(self):
+                    raise DataError(
+                        f"{self.source}: column {name!r} has {size} rows, others {len(self)}; mend it"
+                    )
 
     def cells(self, name: str) -> Cells:
         """Return the values of one column."""
@@ -99,9 +110,9 @@ class Columns:
         """Return a column of numbers as float64; a missing value is NaN, text is refused."""
         values, zone = self.cells(name)
         if zone or values.dtype.kind not in "fiub":
-            bad = next((i for i, v in enumerate(values.tolist()) if not isinstance(v, int | float)), 0)
+            bad = next((i for i, value in enumerate(values.tolist()) if not is_number(value)), 0)
             value = values[bad] if len(values) else values.dtype
-            raise self.error(bad, name, value, "not a number; cast the column to float")
+            raise self.error(bad, name, value, "is no number; mend the row, or cast the column to float")
         return np.ascontiguousarray(values, dtype=np.float64)
 
     def times(self, name: str, unit: str | None, own: bool = False) -> Times:
@@ -109,9 +120,8 @@ class Columns:
         values, zone = self.cells(name)
         if zone == "naive":
             first = values[0] if len(values) else ""
-            raise self.error(
-                0, name, first, "has no time zone; make the column UTC first, nothing is assumed here"
-            )
+            fix = 'tz_localize("UTC")' if self.kind == "pandas" else 'dt.replace_time_zone("UTC")'
+            raise self.error(0, name, first, f"has no time zone; say which it is, such as {fix}")
         if zone == "utc":
             return np.ascontiguousarray(values, dtype=np.int64)
         if values.dtype.kind in "iuf":
@@ -119,14 +129,19 @@ class Columns:
         return self.text_times(name, values)
 
     def unit_of(self, name: str, unit: str | None, values: NDArray[Any], own: bool) -> str:
-        """Return the unit of an integer time column: the option, the end of its name, or ns for own columns."""
+        """Return the unit of an integer time column: the option, its name's end, or ns for own columns."""
+        match = SUFFIX.search(name)
         if unit is not None:
             if unit not in UNITS:
                 raise ConfigError(f"unit: unknown {unit!r}; choose from {', '.join(UNITS)}")
+            if match and match[1] != unit:
+                raise ConfigError(
+                    f"unit: {unit!r}, but the name {name!r} says {match[1]}; rename the column if it errs"
+                )
             return unit
-        if match := SUFFIX.search(name):
+        if match:
             return match[1]
-        if own and len(values) and values.min() >= OWN_NS:
+        if own and (self.kind == "array" or (len(values) and values.min() >= OWN_NS)):
             return "ns"
         raise DataError(f"{self.source}: {name} holds whole numbers; say unit= s, ms, us or ns")
 
@@ -155,6 +170,14 @@ class Columns:
                 reason = str(error).partition(": ")[2].partition(" ")[2] or str(error)
                 raise self.error(i, name, text, reason.removeprefix(f"{str(text)!r} ")) from None
         return result
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of a column is a number, or reads as one; nothing (null) counts as one here."""
+    try:
+        return value is None or float(value) is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def frame_kind(frame: Any) -> str:
@@ -215,7 +238,7 @@ def pandas_cells(columns: Columns, name: str) -> Cells:
         if column.isna().any():
             row = int(np.flatnonzero(column.isna().to_numpy())[0])
             raise columns.error(row, name, "NaT", "has no time; remove or mend the row")
-        if getattr(column.dtype, "tz", None) is None:
+        if getattr(getattr(column.dtype, "pyarrow_dtype", column.dtype), "tz", None) is None:
             return Cells(np.array([str(v) for v in column[:1]], dtype=object), "naive")
         return Cells(column.to_numpy(dtype="datetime64[ns]").astype(np.int64), "utc")
     if column.dtype.kind in "fiub" and not isinstance(column.dtype, np.dtype):

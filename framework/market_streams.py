@@ -79,8 +79,8 @@ def build_mark(frame: Any, time: str | None, price: str | None, unit: str | None
     price_name = columns.find("open" if candles else price, MARKS, "price")
     if by_open and price_name in LATER_PRICES:
         raise ConfigError(
-            f'{source}: price={price_name!r} is not known at {time_name}; say price="open", or give its own
-            time column'
+            f"{source}: price={price_name!r} is not known at {time_name}; "
+            'say price="open", or give its own time column'
         )
     rows = np.empty(len(columns), dtype=MARK)
     rows["ts"] = columns.times(time_name, unit)
@@ -114,8 +114,8 @@ def build_features(frame: Any, available: str, unit: str | None, source: str) ->
     return streams
 
 
-def build_signals(frame: Any, ids: Sequence[str], source: str) -> Rows:
-    """Return SIGNAL rows sorted by arrival (stable); integer times are ns, words stand for their codes.
+def build_signals(frame: Any, ids: Sequence[str], unit: str | None, source: str) -> Rows:
+    """Return SIGNAL rows sorted by arrival (stable); words stand for their codes.
 
     Needs ts, arrival_ts, direction, confidence, size; instrument (index or id) is 0 by default, levels NaN,
     cost 0, status ok, regime uncertain, id the row number. risk_reward is always |target - entry| / |entry -
@@ -127,7 +127,7 @@ def build_signals(frame: Any, ids: Sequence[str], source: str) -> Rows:
         if name not in columns.names:
             raise columns.missing(name, fix=f" (a signal needs {', '.join(SIGNAL_NEEDS)})")
     for name in ("ts", "arrival_ts"):
-        rows[name] = columns.times(name, "ns" if columns.cells(name).zone == "" else None)
+        rows[name] = columns.times(name, unit, own=True)
     codes = {**CODES, "instrument": {id: k for k, id in enumerate(ids)}}
     for name in ("direction", "confidence", "size", *SIGNAL_DEFAULTS):
         if name in columns.names:

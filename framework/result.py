@@ -61,13 +61,13 @@ class Result:
         trades: Table = None,
         equity: Table = None,
         decisions: Table = None,
-        metrics: Mapping[str, float | int | str | None] | None = None,
+        metrics: Mapping[str, float | int | str | None] | Callable[[], Mapping[str, Any]] | None = None,
         params: Mapping[str, Any] | None = None,
         manifest: Mapping[str, Any] | None = None,
-        fingerprint: str = "",
+        fingerprint: str | Callable[[], str] = "",
         status: str = "done",
         price: Table = None,
-        bounds: Mapping[str, Mapping[str, Any]] | None = None,
+        bounds: Mapping[str, Mapping[str, Any]] | Callable[[], Mapping[str, Mapping[str, Any]] | None] | None = None,
         notes: Sequence[str] = (),
         cassette: bytes | str = b"",
     ) -> None:
@@ -75,12 +75,12 @@ class Result:
             "orders": orders, "fills": fills, "trades": trades, "equity": equity, "decisions": decisions,
             "price": price,
         }  # fmt: skip
-        self.metrics: dict[str, float | int | str | None] = dict(metrics or {})
+        self._metrics = metrics
         self.params: dict[str, Any] = dict(params or {})
         self.manifest: dict[str, Any] = dict(manifest or {})
-        self.fingerprint = fingerprint
+        self._fingerprint = fingerprint
         self.status = status
-        self.bounds = {name: dict(row) for name, row in bounds.items()} if bounds else None
+        self._bounds = bounds
         self.notes: list[str] = list(notes)
         self.cassette = cassette.encode() if isinstance(cassette, str) else cassette
         self.folder: Path | None = None
@@ -121,6 +121,23 @@ class Result:
     def price(self) -> pl.DataFrame:
         """Closes per instrument (ts, close, instrument), thinned for the page."""
         return self._table("price")
+
+    @cached_property
+    def metrics(self) -> dict[str, float | int | str | None]:
+        """Every metric by name (framework.metrics.summary); undefined is NaN."""
+        found = self._metrics() if callable(self._metrics) else self._metrics
+        return dict(found or {})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over orders, fills, final ledger and the market's content."""
+        return self._fingerprint() if callable(self._fingerprint) else self._fingerprint
+
+    @cached_property
+    def bounds(self) -> dict[str, dict[str, Any]] | None:
+        """[worst, chosen, best]: key metrics under each intrabar rule; None where the run has no candles."""
+        found = self._bounds() if callable(self._bounds) else self._bounds
+        return {name: dict(row) for name, row in found.items()} if found else None
 
     @property
     def name(self) -> str:

@@ -71,24 +71,10 @@ FORMS: dict[str, tuple[Form, ...]] = {
 # base coins some venues call by another name
 RENAMED = {"bitmex": {"BTC": "XBT"}, "kraken": {"BTC": "XBT"}}
 
-# quotes in the order in which a joined symbol (BTCUSDT) is tried. Only Binance quotes BUSD and TUSD, and it does not quote
-# USD: so BNBUSD is a pair in USD elsewhere, and BTCBUSD is BTC in BUSD there
-COMMON = (
-    "FDUSD",
-    "USDT",
-    "USDC",
-    "EUR",
-    "GBP",
-    "JPY",
-    "TRY",
-    "KRW",
-    "BRL",
-    "AUD",
-    "DAI",
-    "BTC",
-    "ETH",
-    "BNB",
-)
+# quotes in the order in which a joined symbol (BTCUSDT) is tried. Only Binance quotes BUSD and TUSD, and it
+# does not quote USD: so BNBUSD is a pair in USD elsewhere, and BTCBUSD is BTC in BUSD there
+COINS = ("BTC", "ETH", "BNB")
+COMMON = ("FDUSD", "USDT", "USDC", "EUR", "GBP", "JPY", "TRY", "KRW", "BRL", "AUD", "DAI", *COINS)
 JOINED = {"binance": ("BUSD", "TUSD", *COMMON), "binance-futures": ("BUSD", *COMMON)}
 QUOTES = ("USD", "BUSD", "TUSD", *COMMON)
 
@@ -99,7 +85,6 @@ QUOTES = ("USD", "BUSD", "TUSD", *COMMON)
 FEES: dict[str, tuple[float, float]] = {
     "binance": (0.001, 0.001),
     "binance-futures": (0.0002, 0.0005),
-    "binance-delivery": (0.0002, 0.0005),
     "bybit": (0.0002, 0.00055),
     "bybit-spot": (0.001, 0.001),
     "okex": (0.0008, 0.001),
@@ -110,10 +95,11 @@ FEES: dict[str, tuple[float, float]] = {
 }
 
 # Sources: binance 2021-10-12 and binance-futures 2021-07-22: the venues' exchangeInfo as kept by cryptofeed's
-# sample data; binance-futures later rows: exchangeInfo as quoted in public clients (2024; minimum notional
-# 100 and 20), the tick of 0.1 from the venue's own candles, which carry one decimal from 2023-01-01 on; okex:
-# /api/v5/public/instruments of 2022-05-13; bybit: /v5/market/instruments-info in nautilus_trader's test data;
-# deribit: get_instruments of 2021-07-22.
+# sample data; binance-futures 2024: exchangeInfo as quoted in public clients (tick 0.1, minimum notional
+# 100), 2023: the tick of its own candles, which carry one decimal from 2023-01-01 on; okex:
+# /api/v5/public/instruments of 2022-05-13; bybit: /v5/market/instruments-info in nautilus_trader's test data
+# (lots, minimum) and the tick of its candles of 2025-06; deribit: get_instruments of 2021-07-22; bitmex:
+# Tardis' instrument metadata with its `changes`.
 RULES: dict[str, tuple[Row, ...]] = {
     "binance:BTCUSDT": (Row("2021-10-12", 0.01, 1e-5, 10.0),),
     "binance:ETHUSDT": (Row("2021-10-12", 0.01, 1e-4, 10.0),),
@@ -133,8 +119,7 @@ RULES: dict[str, tuple[Row, ...]] = {
     "okex-swap:ETH-USDT-SWAP": (Row("2022-05-13", 0.01, 1.0, 0.0, 0.1),),
     "okex-swap:BTC-USD-SWAP": (Row("2022-05-13", 0.1, 1.0, 0.0, 100.0),),
     "okex-swap:ETH-USD-SWAP": (Row("2022-05-13", 0.01, 1.0, 0.0, 10.0),),
-    "bybit:BTCUSDT": (Row("2023-04-05", 0.1, 1e-3, 5.0),),
-    "bybit:ETHUSDT": (Row("2023-04-05", 0.01, 0.01, 5.0),),
+    "bybit:BTCUSDT": (Row("2025-06-22", 0.1, 1e-3, 5.0),),
     "bybit:BTCUSD": (Row("2023-04-05", 0.5, 1.0, 0.0),),
     "deribit:BTC-PERPETUAL": (Row("2021-07-22", 0.5, 10.0, 0.0),),
     "deribit:ETH-PERPETUAL": (Row("2021-07-22", 0.05, 1.0, 0.0),),

@@ -20,7 +20,8 @@ def floor_to(x, step, inverse):
     """Largest grid value <= x; x itself without a grid."""
     if step <= 0.0:
         return x
-    return grid_value(float(math.floor(x / step + 1e-9)), step, inverse)
+    k = x / step
+    return grid_value(float(math.floor(k + max(1e-9, abs(k) * 4.5e-16))), step, inverse)
 
 
 @kernel(store=False)
@@ -28,7 +29,8 @@ def ceil_to(x, step, inverse):
     """Smallest grid value >= x; x itself without a grid."""
     if step <= 0.0:
         return x
-    return grid_value(float(math.ceil(x / step - 1e-9)), step, inverse)
+    k = x / step
+    return grid_value(float(math.ceil(k - max(1e-9, abs(k) * 4.5e-16))), step, inverse)
 
 
 @kernel(store=False)

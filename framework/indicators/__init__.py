@@ -7,8 +7,8 @@ Each is used in two steps: `setup` makes a state (a float64 array), a hook feeds
 
 Rules that hold for all of them:
 
-* The answer is NaN until enough values have been seen (TA-Lib's lookback) and equals TA-Lib's from then on. The
-  sums are kept in TA-Lib's classic order; its releases differ from each other, and so from this, in the last digits.
+* The answer is NaN until enough values have been seen (TA-Lib's lookback) and equals TA-Lib's from then on.
+  Sums keep TA-Lib's classic order; its releases differ from each other, and from this, in the last digits.
   Deviations (`std`, `bollinger`, `zscore`) do not lose digits on large prices, as TA-Lib's did before 0.7.
 * A NaN input is a missing value: the answer is NaN and the state stays as it was. So they can be chained:
   `ema(self.smooth, rsi(self.strength, bar.close))` starts when `rsi` does, as in TA-Lib's Python package.

@@ -37,15 +37,15 @@ def indicator(signature: str, state: Callable[..., State]) -> Callable[[Callable
     """
 
     def made(function: Callable[..., Any]) -> Any:
-        parts = {"state": staticmethod(state), "py_func": staticmethod(function), "__doc__": function.__doc__,
-                 "__name__": function.__name__, "__module__": function.__module__}  # fmt: skip
-        if not jit_enabled():
-            return type("Indicator", (), {**parts, "__call__": staticmethod(function)})()
-        with cached_here():
-            compiled = numba.njit(signature, cache=True, _nrt=False, error_model="numpy")(function)
-        entry = next(iter(compiled.overloads.values())).entry_point
-        parts |= {"__call__": staticmethod(entry), "_numba_type_": compiled._numba_type_,
-                  "dispatcher": compiled}  # kept: the numba type only refers to it weakly
+        parts: dict[str, Any] = {k: getattr(function, k) for k in ("__doc__", "__name__", "__module__")}
+        parts |= {"state": staticmethod(state), "__call__": staticmethod(function)}
+        if jit_enabled():
+            options: dict[str, Any] = {"cache": True, "_nrt": False, "error_model": "numpy"}
+            with cached_here():
+                compiled: Any = numba.njit(signature, **options)(function)
+            entry = next(iter(compiled.overloads.values())).entry_point
+            parts |= {"__call__": staticmethod(entry), "_numba_type_": compiled._numba_type_}
+            parts["dispatcher"] = compiled  # kept alive: its numba type only refers to it weakly
         return type("Indicator", (), parts)()
 
     return made

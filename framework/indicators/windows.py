@@ -25,8 +25,8 @@ from framework.indicators.base import (
 )
 from framework.jit import kernel
 
-# next place in the ring; a value near the window, from which mean and values are measured; the sum of squared
-# differences to the mean and its peak since the last recount; bollinger: sum of n - 1 values, width of the bands
+# next place in the ring; a value of the window, from which mean and values are measured; sum of the squared
+# differences to the mean, its peak since the last recount; bollinger: sum of n - 1 values, width of the bands
 POS, ANCHOR, MEAN, SPREAD, PEAK, TOTAL, DEVIATIONS, VALUES = 3, 4, 5, 6, 7, 8, 9, 10
 
 
@@ -52,8 +52,8 @@ def _recount(state: State) -> None:
 def _deviation(state: State, x: float) -> float:
     """Feed one value, return the population deviation of the last n, NaN until there are n.
 
-    Welford's update for a sliding window. Its rounding errors are those of the largest spread it went through,
-    so it is recounted once every n values, and when the spread falls to a millionth of that: amortised O(1).
+    Welford's update for a sliding window. Its rounding errors are those of the largest spread it went
+    through: so a recount once every n values, and when the spread falls to a millionth of it; amortised O(1).
     """
     n, place = state[N], state[POS]
     oldest = state[VALUES + int(place)]

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 _HOME = {
     "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision", "HolySheep": "client",
     "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store", "TradingSignal": "signal",
-    "make_brief": "prompt", "merge": "cassette", "parse": "signal", "read_cassette": "cassette", "render": "prompt",
+    "make_brief": "prompt", "merge": "cassette", "parse": "signal",
+    "read_cassette": "cassette", "render": "prompt",
     "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
     "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
-    "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render", "signal_rows", "verify", "write_cassette",
+    "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render", "signal_rows", "verify",
+    "write_cassette",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import urllib.parse
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,19 @@ def write_cassette(path: str | os.PathLike[str], records: Iterable[Record]) -> P
         The text holds the key of HOLYSHEEP_API_KEY: nothing is written.
     """
     target = Path(path)
-    rows = merge(records)
-    for row in rows:
-        _check(row, f"{target}: record {str(row.get('key'))[:16]}")
-    data = "".join(canonical(row) + "\n" for row in rows).encode("ascii")
-    scan(data, str(target))
+    data = encode(records, str(target))
     _replace(target, _compressed(data) if target.suffix == ".gz" else data)
     return target
+
+
+def encode(records: Iterable[Record], name: str = "cassette") -> bytes:
+    """Return the bytes of a plain cassette, checked as `write_cassette` does; `name` is for its errors."""
+    rows = merge(records)
+    for row in rows:
+        _check(row, f"{name}: record {str(row.get('key'))[:16]}")
+    data = "".join(canonical(row) + "\n" for row in rows).encode("ascii")
+    scan(data, name)
+    return data
 
 
 def read_cassette(path: str | os.PathLike[str]) -> list[Record]:
@@ -65,10 +72,10 @@ def read_cassette(path: str | os.PathLike[str]) -> list[Record]:
                 raise DataError(f"{source}, line {number}: keys are not sorted and unique; write it again")
             last = row["key"]
             rows.append(row)
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{source}: the file is damaged ({error}); copy it again") from None
     except OSError as error:
         raise DataError(f"{source}: {error.strerror or error}; give the path of a cassette") from None
-    except (EOFError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{source}: the file is damaged ({error}); copy it again") from None
     return rows
 
 
@@ -141,7 +148,7 @@ def _check(row: Mapping[str, Any], where: str) -> None:
 
 def _compressed(data: bytes) -> bytes:
     buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=buffer, mtime=0) as file:
         file.write(data)
     return buffer.getvalue()
 

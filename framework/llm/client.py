@@ -6,16 +6,16 @@ recorded is a `CacheMiss` that says what to do. A key in the environment alone n
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from framework.errors import CacheMiss, ConfigError, DataError
+from framework.errors import CacheMiss, ConfigError, DataError, FrameworkError
 from framework.llm import cutoffs, prices
 from framework.llm import prompt as briefs
 from framework.llm import record as recording
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from framework.llm.wire import Sent, Wire
 
 RESPONSE_FORMAT = {"type": "json_object"}  # seat of the capability ladder: it is part of the key
+
+Outcome: TypeAlias = "Sent | Exception"
 
 
 class Shelf(Protocol):
@@ -131,7 +133,8 @@ class HolySheep:
         price = self.price
         return {
             "name": self.name, "model": self.model, "stand_in": self.stand_in,
-            "temperature": self.temperature, "max_tokens": self.max_tokens, "response_format": RESPONSE_FORMAT["type"],
+            "temperature": self.temperature, "max_tokens": self.max_tokens,
+            "response_format": RESPONSE_FORMAT["type"],
             "prompt": f"{briefs.TEMPLATE} v{briefs.VERSION}", "cutoff_ns": cutoffs.cutoff_ns(self.model),
             "price": price and {"input": price.input, "output": price.output, "source": price.source},
         }  # fmt: skip
@@ -205,41 +208,57 @@ class HolySheep:
 
     def _ask(self, wanted: Mapping[str, tuple[Prompt, Record]]) -> dict[str, str]:
         """Ask, storing each answer as it comes; return key -> problem of what stayed unanswered."""
-        from framework.llm.wire import Unanswered
-
-        wire, failed = self._open_wire(), {}
-        pool = ThreadPoolExecutor(min(self.concurrency, len(wanted)), thread_name_prefix="holysheep")
-        futures: dict[Future[Sent], str] = {}
+        wire, failed = self._open_wire(), dict[str, str]()
+        todo, done = SimpleQueue[tuple[str, Record]](), SimpleQueue[tuple[str, Outcome]]()
+        for key, (_, request) in wanted.items():
+            todo.put((key, request["body"]))
+        for _ in range(min(self.concurrency, len(wanted))):
+            # daemons: whoever presses Ctrl-C does not wait for the answers in flight
+            threading.Thread(target=_send_all, args=(wire, todo, done), daemon=True).start()
+        error: Exception | None = None
         try:
-            for key, (_, request) in wanted.items():
-                futures[pool.submit(wire.send, request["body"])] = key
-            for done, future in enumerate(as_completed(futures), 1):
-                key = futures[future]
-                try:
-                    self._keep(key, *wanted[key], future.result())
-                except Unanswered as problem:
-                    failed[key] = str(problem)
-                    if problem.stop:
-                        wire.halt()
+            for count in range(1, len(wanted) + 1):
+                key, outcome = done.get()
+                error = self._take(key, wanted[key], outcome, failed) or error
+                if error is not None:
+                    wire.halt()  # and collect what is in flight: it is paid
                 if self.progress is not None:
-                    self.progress(done, len(futures))
-        except BaseException as error:
+                    self.progress(count, len(wanted))
+        except BaseException:
             wire.halt()
-            # answers in flight are paid: wait for them, but not when the user wants to leave
-            pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
-            self._save_done(futures, wanted)
+            while not done.empty():
+                key, outcome = done.get()
+                self._take(key, wanted[key], outcome, failed)
             raise
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
             self._close_halted(wire)
+        if error is not None:
+            raise error
         return failed
+
+    def _take(self, key: str, asked: tuple[Prompt, Record], outcome: Outcome,
+              failed: dict[str, str]) -> Exception | None:
+        """Keep an answer or note that there is none; return what has to end the recording."""
+        from framework.llm.wire import Unanswered
+
+        if isinstance(outcome, Unanswered):
+            failed[key] = str(outcome)
+            return None
+        if isinstance(outcome, Exception):
+            return outcome
+        try:
+            self._keep(key, *asked, outcome)
+        except FrameworkError as error:
+            return error
+        return None
 
     def _keep(self, key: str, prompt: Prompt, request: Record, sent: Sent) -> None:
         assert self.price is not None
-        size = sum(len(m["content"].encode("utf-8", "surrogatepass")) for m in recording.messages_of(prompt))
+        size = len((prompt.system + prompt.text).encode("utf-8", "surrogatepass"))
         cost = prices.cost_of(self.price, sent.reply.usage, size, self.max_tokens)
+        verdict = recording.judge(sent.reply, prompt)
         record = recording.make_record(
-            request, prompt, sent.reply, recording.judge(sent.reply, prompt), analyst=self.name, stand_in=False,
+            request, prompt, sent.reply, verdict, analyst=self.name, stand_in=False,
             latency_ns=sent.latency_ns, waited_ns=sent.waited_ns, attempts=sent.attempts, cost=cost,
         )  # fmt: skip
         self.spent_usd += cost.usd
@@ -248,14 +267,6 @@ class HolySheep:
         shelf.set(key, canonical(record))
         self._tape[key] = record
         self._asked.add(key)
-
-    def _save_done(self, futures: Mapping[Future[Sent], str], wanted: Mapping[str, Any]) -> None:
-        """Keep every answer that is already here although the recording ends with an error."""
-        for future, key in futures.items():
-            paid = future.done() and not future.cancelled() and future.exception() is None
-            if paid and key not in self._tape:
-                with contextlib.suppress(DataError):  # the error under way is the one to show
-                    self._keep(key, *wanted[key], future.result())
 
     def _open_wire(self) -> Wire:
         from framework.llm.wire import Wire
@@ -270,6 +281,19 @@ class HolySheep:
             self._wire = None
 
 
+def _send_all(wire: Wire, todo: SimpleQueue[tuple[str, Record]], done: SimpleQueue[tuple[str, Outcome]]) -> None:
+    """Send until nothing is left to do; every question gets exactly one outcome."""
+    while True:
+        try:
+            key, body = todo.get_nowait()
+        except Empty:
+            return
+        try:
+            done.put((key, wire.send(body)))
+        except Exception as error:
+            done.put((key, error))
+
+
 def _read_record(text: str, key: str) -> Record:
     try:
         record = json.loads(text)
@@ -277,7 +301,7 @@ def _read_record(text: str, key: str) -> Record:
             return dict(record)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise DataError(f"stored decision {key[:16]} does not answer its own request; record it again with --refresh")
+    raise DataError(f"stored decision {key[:16]} does not answer its own request; use --refresh")
 
 
 def _check_sampling(model: object, temperature: float, max_tokens: object) -> None:

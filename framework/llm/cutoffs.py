@@ -1,8 +1,8 @@
-"""May the model remember this time? Latest claimed training cutoff plus a margin; unknown models remember all.
+"""May the model remember this time? Latest claimed training cutoff plus a margin; unknown = it may.
 
-Claims differ by source and models know more than they claim (arXiv:2511.12116), so the latest claim counts and
-90 days are added. Claims of models.dev 1.0.398 and, for DeepSeek V3.2, also OpenRouter (2024-07) and the pages
-that say 2025-07-31 and 2025-09, as collected up to 2026-11-23; a month means its last day.
+Claims differ by source and models know more than they claim (arXiv:2511.12116), so the latest claim counts
+and 90 days are added. Claims of models.dev 1.0.398 and, for DeepSeek V3.2, also OpenRouter (2024-07) and the
+pages that say 2025-07-31 and 2025-09, as collected up to 2026-11-23; a month means its last day.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a token costs: dated, sourced, and the user's to override. USD per million tokens.
 
 The relay's own pages contradict each other on input prices; where they do, the highest figure stands here, so
-that a backtest is charged too much rather than too little. No price list is published: the figures are those of
-the articles at www.holysheep.ai of April and May 2026, as collected for this project up to 2026-11-23.
+that a backtest is charged too much rather than too little. No price list is published: the figures are those
+of the articles at www.holysheep.ai of April and May 2026, as collected for this project up to 2026-11-23.
 """
 
 from __future__ import annotations

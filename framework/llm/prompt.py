@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, bo
     close = technical.column(rows, "close")
     candles = tuple(_candle(row) for row in rows[-CANDLES:].tolist())
     price, bar_ts = candles[-1][4], candles[-1][0]
-    if not (math.isfinite(float(np.add.reduce(close))) and price > 0.0):
+    if not (math.isfinite(float(close.sum())) and price > 0.0):
         raise SignalError(f"{symbol}: a close before {when(ts)} is not a finite price")
     return Brief(
         ts=ts, symbol=_name(symbol), interval_ns=int(interval_ns), price=price, bar_ts=bar_ts,
@@ -112,7 +113,12 @@ def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, bo
 
 def when(ts: int) -> str:
     """Return `2019-01-31 04:00:00 UTC` for ns since the epoch (fractions cut)."""
-    return str(np.datetime64(int(ts) // 1_000_000_000, "s")).replace("T", " ") + " UTC"
+    return _stamp(int(ts) // 1_000_000_000)
+
+
+@lru_cache(maxsize=8192)
+def _stamp(seconds: int) -> str:
+    return str(np.datetime64(seconds, "s")).replace("T", " ") + " UTC"
 
 
 def _as_of(name: str, known: int, ts: int) -> None:
@@ -261,8 +267,11 @@ def _market_lines(brief: Brief) -> list[str]:
 def _candle_lines(brief: Brief) -> list[str]:
     places = price_decimals(brief.price)
     lines = [f"Last {len(brief.candles)} candles (close time UTC: open high low close volume):"]
-    for close_ts, *prices, volume in brief.candles:
-        lines.append(f"{when(close_ts)}: {' '.join(fixed(p, places) for p in prices)} {fixed(volume, 4)}")
+    row = " ".join([f"%s: %.{places}f", *[f"%.{places}f"] * 3, "%.4f"])
+    for close_ts, first, high, low, last, volume in brief.candles:
+        if not math.isfinite(first + high + low + last + volume):
+            raise SignalError(f"the candle closed at {when(close_ts)} holds a number that is not finite")
+        lines.append(row % (when(close_ts), first, high, low, last, volume + 0.0))
     return lines
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Record = dict[str, Any]  # key request analyst stand_in price reply status problems repairs latency_ns ...
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 REPLAY_CHANGED = "recorded as ok, but this version refuses it: "
 
 
@@ -31,7 +32,7 @@ def canonical(value: object) -> str:
         A number is not finite, or the value is not JSON.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise SignalError(f"request or reply cannot be written as JSON: {error}") from None
 
@@ -85,8 +86,9 @@ def judge(reply: Reply, prompt: Prompt) -> Parsed:
                  tool_calls=reply.tool_calls, symbol=prompt.brief.symbol, ts=prompt.ts)  # fmt: skip
 
 
-def make_record(request: Record, prompt: Prompt, reply: Reply, verdict: Parsed, *, analyst: str, stand_in: bool,
-                latency_ns: int, waited_ns: int = 0, attempts: int = 1, cost: Cost | None = None) -> Record:
+def make_record(request: Record, prompt: Prompt, reply: Reply, verdict: Parsed, *, analyst: str,
+                stand_in: bool, latency_ns: int, waited_ns: int = 0, attempts: int = 1,
+                cost: Cost | None = None) -> Record:
     """Return the record of one answer.
 
     Parameters
@@ -139,4 +141,6 @@ def to_decision(record: Record, prompt: Prompt, in_sample: int, verdict: Parsed 
 
 def missing(prompt: Prompt, key: str, model: str, in_sample: int, problem: str) -> Decision:
     """Return the decision of a call that failed: no signal, no cost, never stored."""
-    return Decision(prompt.ts, prompt.instrument, 0, "missing", None, "", 0.0, in_sample, key, (problem,), (), model)
+    return Decision(
+        prompt.ts, prompt.instrument, 0, "missing", None, "", 0.0, in_sample, key, (problem,), (), model
+    )  # fmt: skip

@@ -33,7 +33,8 @@ class CassetteAnalyst:
         It holds decisions asked in several ways (models, temperatures) and none was chosen.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, model: str | None = None, strict: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, model: str | None = None,
+                 strict: bool = True) -> None:
         self.path, self.strict = Path(path), strict
         self._records = {row["key"]: row for row in read_cassette(path)}
         if not self._records:
@@ -64,7 +65,8 @@ class CassetteAnalyst:
     def describe(self) -> dict[str, Any]:
         """Return what a manifest pins. JSON-serialisable."""
         body = {name: value for name, value in self._request["body"].items() if name != "messages"}
-        return {"name": self.name, "stand_in": self.stand_in, **body, "cutoff_ns": cutoffs.cutoff_ns(self.model)}
+        edge = cutoffs.cutoff_ns(self.model)
+        return {"name": self.name, "stand_in": self.stand_in, **body, "cutoff_ns": edge}
 
     def close(self) -> None:
         """Do nothing: the cassette is in memory."""
@@ -105,10 +107,11 @@ class CassetteAnalyst:
         asked = _text_lines(request)
         wanted = set(asked)
         rows = (self._records[key] for key in sorted(self._records))
-        nearest = max((_text_lines(row["request"]) for row in rows), key=lambda lines: len(wanted.intersection(lines)))
+        recorded = (_text_lines(row["request"]) for row in rows)
+        nearest = max(recorded, key=lambda lines: len(wanted.intersection(lines)))
         return (
-            f"{self.path}: the decision for {prompt.brief.symbol} at {when(prompt.ts)} was never recorded; the "
-            f"nearest recorded prompt differs in {_difference(nearest, asked)}; run with --record to ask for it"
+            f"{self.path}: the decision for {prompt.brief.symbol} at {when(prompt.ts)} was never recorded; "
+            f"the nearest recorded prompt differs in {_difference(nearest, asked)}; run with --record to ask"
         )
 
 
@@ -127,8 +130,12 @@ def _difference(recorded: Sequence[str], asked: Sequence[str]) -> str:
     matcher = difflib.SequenceMatcher(None, recorded, asked, autojunk=False)
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag != "equal":
-            pairs.append((" / ".join(recorded[a:b])[:160] or "nothing", " / ".join(asked[c:d])[:160] or "nothing"))
+            pairs.append((_joined(recorded[a:b]), _joined(asked[c:d])))
     if not pairs:
         return "nothing that is shown"
     more = f" and {len(pairs) - 1} more places" if len(pairs) > 1 else ""
     return f"{pairs[0][0]!r} (recorded) against {pairs[0][1]!r} (asked){more}"
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return " / ".join(lines)[:160] or "nothing"

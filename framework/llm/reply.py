@@ -57,12 +57,8 @@ def _clean(body: str) -> dict[str, Any] | None:
     if end != len(inner):
         return None
     if not isinstance(value, dict):
-        raise SignalError(f"reply is a JSON {_json_name(value)}, not an object")
+        raise SignalError(f"reply is a JSON {'array' if isinstance(value, list) else 'text'}, not an object")
     return value
-
-
-def _json_name(value: object) -> str:
-    return {list: "array", str: "string"}.get(type(value), "value")
 
 
 def _without_thinking(body: str) -> str:

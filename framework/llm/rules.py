@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import ConfigError
 from framework.llm.decision import Decision, Prompt
 from framework.llm.prompt import TEMPLATE, VERSION, Brief, price_decimals
-from framework.llm.record import Record, Reply, canonical, judge, key_of, make_record, request_of, to_decision
+from framework.llm.record import Record, Reply, canonical, judge, key_of, make_record, request_of
 from framework.times import parse_duration
+
+if TYPE_CHECKING:
+    from framework.llm.signal import Parsed
 
 NAME = "Rules (offline stand-in, no model was asked)"
 MODEL = "rules-v1"
@@ -37,7 +40,7 @@ class Rules:
        Anything else is neutral.
     3. Levels. Entry = price; stop 2 ATR (at most 15 % of the price) against it, target 1.5 times as far
        with it.
-    4. Confidence = 0.60 + 0.15 x strength + flow, cut to 0.50..0.95. strength is min(1, |trend| / 3) in a
+    4. Confidence = 0.50 + 0.30 x strength + flow, cut to 0.50..0.95. strength is min(1, |trend| / 3) in a
        trend and min(1, |RSI - 50| / 30) in a range. flow is +0.05 when the book imbalance has the signal's
        sign, -0.05 when it has the other, and 0 without a book. A neutral answer has confidence 0.50.
     5. Size = 0.01 of equity at risk / stop distance as a fraction of the price, at most 0.25.
@@ -62,7 +65,7 @@ class Rules:
         self.latency_ns = parse_duration(latency)
         if self.latency_ns < 0:
             raise ConfigError(f"latency={latency!r} must not be negative")
-        self._tape: dict[str, tuple[Prompt, str]] = {}
+        self._tape: dict[str, tuple[Prompt, str, Parsed]] = {}
 
     def __repr__(self) -> str:
         return f"Rules(latency={self.latency_ns / 1e9:g} s)"
@@ -99,17 +102,17 @@ class Rules:
         text = self.answer(prompt.brief)
         verdict = judge(Reply(text), prompt)
         key = key_of(self.request(prompt))
-        self._tape.setdefault(key, (prompt, text))
+        self._tape.setdefault(key, (prompt, text, verdict))
         signal = verdict.signal
         return Decision(
             prompt.ts, prompt.instrument, self.latency_ns, verdict.status, signal,
             signal.reasoning if signal else "", 0.0, 0, key, verdict.problems, verdict.repairs, MODEL,
         )  # fmt: skip
 
-    def _record(self, prompt: Prompt, text: str) -> Record:
+    def _record(self, prompt: Prompt, text: str, verdict: Parsed) -> Record:
         reply = Reply(text, model=MODEL)
-        return make_record(self.request(prompt), prompt, reply, judge(reply, prompt), analyst=NAME,
-                           stand_in=True, latency_ns=self.latency_ns)  # fmt: skip
+        return make_record(self.request(prompt), prompt, reply, verdict, analyst=NAME, stand_in=True,
+                           latency_ns=self.latency_ns)  # fmt: skip
 
 
 def regime_of(brief: Brief) -> str:
@@ -157,7 +160,7 @@ def _signal(brief: Brief, regime: str, side: int) -> dict[str, Any]:
     places = price_decimals(brief.price) + 2
     away = min(STOP_ATR * brief.atr, FARTHEST_STOP * brief.price)
     strength = min(1.0, abs(brief.trend) / 3.0 if regime != "ranging" else abs(brief.rsi - 50.0) / 30.0)
-    confidence = min(0.95, max(0.5, 0.6 + 0.15 * strength + _flow(brief, side)))
+    confidence = min(0.95, max(0.5, 0.5 + 0.3 * strength + _flow(brief, side)))
     return {
         "regime": regime,
         "direction": "long" if side > 0 else "short",

@@ -1,7 +1,7 @@
-"""`TradingSignal` and the strict reading of a model's reply (rules.md 7.2). 
+"""`TradingSignal` and the strict reading of a model's reply (rules.md 7.2).
 
-The only file that imports pydantic. A reply is a verdict, never an exception: `parse` returns what was found, what
-was repaired and what was wrong.
+The only file that imports pydantic. A reply is a verdict, never an exception: `parse` returns what was found,
+what was repaired and what was wrong.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def plain_text(text: str, length: int = REASONING_LENGTH) -> str:
 
     Line breaks and tabs become one space, so that the text stays on one line wherever it is shown.
     """
+    if text.isascii() and text.isprintable():  # nearly every reply
+        return " ".join(text.split())[:length].rstrip()
     head = text[: length * 20]  # a megabyte of reasoning is not worth a megabyte of work
     kept = (" " if c.isspace() else c for c in head if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join("".join(kept).split())[:length].rstrip()

@@ -91,10 +91,12 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
         _make_private(self.folder)
+        self._cache = diskcache.Cache.__new__(diskcache.Cache)  # two steps: a half-open one gets closed
         try:
-            # The attributes of diskcache.Cache are set from a table in the file: ours are passed each time.
-            self._cache = diskcache.Cache(str(self.folder), timeout=60, disk=TextDisk, **_SETTINGS)
+            # its attributes are set from a table in the file: ours are passed each time
+            self._cache.__init__(str(self.folder), timeout=60, disk=TextDisk, **_SETTINGS)
         except (sqlite3.Error, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+            self._cache.close()
             raise self._broken(error) from None
         for file in self.folder.glob("cache.db*"):
             file.chmod(0o600)

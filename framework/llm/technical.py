@@ -1,8 +1,8 @@
 """The numbers of a market brief: the last value of each indicator, equal to TA-Lib's to 1e-9.
 
 Moving averages are linear in their input, so the last value is a weighted sum with weights that depend on
-the number of rows only. The sum runs row by row (`axis=0`), never through BLAS: the same bars give the same
-bits on every processor, and so the same prompt and the same key.
+the number of rows only. The sum is numpy's own pairwise one, never BLAS, whose order depends on the
+processor: the same bars give the same bits everywhere, and so the same prompt and the same key.
 """
 
 from __future__ import annotations
@@ -44,49 +44,53 @@ def ema_weights(rows: int, period: int, start: int = 0) -> Floats:
     return _smoothing(rows, period, start, 2.0 / (period + 1.0))
 
 
-def _signal_weights(rows: int) -> Floats:
-    """Weights of the last MACD signal value: an EMA over MACD lines, each of them linear in the closes."""
-    first = SLOW - 1
-    outer = ema_weights(rows - first, SIGNAL)
-    age = np.arange(first, rows)[:, None] - np.arange(rows)[None, :]
-    total = np.zeros(rows)
-    for period, sign in ((FAST, 1.0), (SLOW, -1.0)):
-        alpha = 2.0 / (period + 1.0)
-        powers = _powers(1.0 - alpha, rows)
-        lines = np.where(age >= 0, alpha * powers[np.maximum(age, 0)], 0.0)
-        lines[:, : first + 1] = 0.0
-        lines[:, first + 1 - period : first + 1] = (powers[: rows - first] / period)[:, None]
-        total += sign * (outer[:, None] * lines).sum(axis=0)
-    return total
+def _line_weights(rows: int) -> Floats:
+    return ema_weights(rows, FAST, SLOW - FAST) - ema_weights(rows, SLOW)
+
+
+@lru_cache(maxsize=1)
+def _signal_weights() -> dict[int, Floats]:
+    """Weights of the last MACD signal by number of rows: the EMA recursion, run on weights."""
+    first, alpha = SLOW + SIGNAL - 1, 2.0 / (SIGNAL + 1.0)
+    seed = np.zeros(first)
+    for rows in range(SLOW, first + 1):
+        seed[:rows] += _line_weights(rows) / SIGNAL
+    table = {first: seed}
+    for rows in range(first + 1, WINDOW + 1):
+        weights = alpha * _line_weights(rows)
+        weights[:-1] += (1.0 - alpha) * table[rows - 1]
+        table[rows] = weights
+    return table
 
 
 @lru_cache(maxsize=64)
 def _close_weights(rows: int) -> Floats:
-    """Columns: MACD line, its signal, EMA 20, EMA 20 five rows ago, EMA 50; NaN where history is short."""
-    table = np.full((rows, 5), np.nan)
+    """Rows: MACD line, its signal, EMA 20, EMA 20 five rows ago, EMA 50; NaN where history is short."""
+    table = np.full((5, rows), np.nan)
     if rows >= MACD_ROWS:
-        table[:, 0] = ema_weights(rows, FAST, SLOW - FAST) - ema_weights(rows, SLOW)
-        table[:, 1] = _signal_weights(rows)
+        table[0] = _line_weights(rows)
+        table[1] = _signal_weights()[rows]
     if rows >= SLOPE_ROWS:
-        table[:, 2] = ema_weights(rows, 20)
-        table[:, 3] = 0.0
-        table[: rows - SLOPE_LAG, 3] = ema_weights(rows - SLOPE_LAG, 20)
+        table[2] = ema_weights(rows, 20)
+        table[3] = 0.0
+        table[3, : rows - SLOPE_LAG] = ema_weights(rows - SLOPE_LAG, 20)
     if rows >= TREND_ROWS:
-        table[:, 4] = ema_weights(rows, 50)
+        table[4] = ema_weights(rows, 50)
     return table
 
 
 @lru_cache(maxsize=64)
 def _wilder_weights(rows: int) -> Floats:
-    return _smoothing(rows, 14, 0, 1.0 / 14.0)[:, None]
+    return _smoothing(rows, 14, 0, 1.0 / 14.0)
 
 
 def averages(close: Floats) -> list[float]:
     """Return [MACD(12,26), its EMA(9) signal, EMA 20, EMA 20 five bars ago, EMA 50]; NaN while warming up.
 
-    MACD as TA-Lib's: both averages start at row 25 (the fast one is seeded by rows 14..25).
+    At most `WINDOW` closes. MACD as TA-Lib's: both averages start at row 25, the fast one
+    seeded by rows 14..25.
     """
-    result: list[float] = (close[:, None] * _close_weights(len(close))).sum(axis=0).tolist()
+    result: list[float] = (close * _close_weights(len(close))).sum(axis=1).tolist()
     return result
 
 
@@ -99,11 +103,11 @@ def wilder(high: Floats, low: Floats, close: Floats) -> tuple[float, float]:
         return math.nan, math.nan
     before = close[:-1]
     change = close[1:] - before
-    table = np.empty((len(change), 3))
-    np.maximum(change, 0.0, out=table[:, 0])
-    np.maximum(-change, 0.0, out=table[:, 1])
-    table[:, 2] = np.maximum(high[1:], before) - np.minimum(low[1:], before)
-    gain, loss, atr = (table * _wilder_weights(len(change))).sum(axis=0).tolist()
+    table = np.empty((3, len(change)))
+    np.maximum(change, 0.0, out=table[0])
+    np.subtract(table[0], change, out=table[1])
+    np.subtract(np.maximum(high[1:], before), np.minimum(low[1:], before), out=table[2])
+    gain, loss, atr = (table * _wilder_weights(len(change))).sum(axis=1).tolist()
     moved = gain + loss
     return (100.0 * gain / moved if moved > 0.0 else math.nan), atr
 
@@ -113,9 +117,9 @@ def bollinger(close: Floats) -> tuple[float, float, float]:
     if len(close) < BOLLINGER_ROWS:
         return math.nan, math.nan, math.nan
     last = close[-BOLLINGER_ROWS:]
-    middle = float(np.add.reduce(last)) / BOLLINGER_ROWS
+    middle = float(last.sum()) / BOLLINGER_ROWS
     apart = last - middle
-    width = 2.0 * math.sqrt(float(np.add.reduce(apart * apart)) / BOLLINGER_ROWS)
+    width = 2.0 * math.sqrt(float((apart * apart).sum()) / BOLLINGER_ROWS)
     return middle - width, middle, middle + width
 
 
@@ -128,8 +132,8 @@ def volatility(close: Floats, bars: int) -> float:
         return math.nan
     last = close[-bars - 1 :]
     returns = last[1:] / last[:-1] - 1.0
-    apart = returns - float(np.add.reduce(returns)) / bars
-    return math.sqrt(float(np.add.reduce(apart * apart)) / (bars - 1))
+    apart = returns - float(returns.sum()) / bars
+    return math.sqrt(float((apart * apart).sum()) / (bars - 1))
 
 
 def column(bars: NDArray[Any], name: str) -> Floats:

@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Transport:
-    """POST over pooled connections, safe for threads. Redirects are not followed: they would carry the key."""
+    """POST over pooled connections, safe for threads; redirects are not followed (they carry the key)."""
 
     def __init__(self, *, loopback: bool = False) -> None:
         import httpx  # late: a backtest from a cassette needs no HTTP library

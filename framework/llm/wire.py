@@ -1,7 +1,7 @@
 """One question over the wire: the key, the retries, the envelope. Nothing here judges what the model said.
 
-Retries with full jitter on 408, 409, 429, 5xx and connection errors; `Retry-After` is obeyed up to 120 s, beyond
-that the relay is left alone. An envelope that cannot be read is a transport fault like a cut connection.
+Retries with full jitter on 408, 409, 429, 5xx and connection errors; `Retry-After` is obeyed up to 120 s,
+beyond that the relay is left alone. An envelope that cannot be read is a transport fault.
 """
 
 from __future__ import annotations
@@ -44,11 +44,7 @@ class Secret(str):
 
 
 class Unanswered(Exception):
-    """Every attempt failed. `stop` is True when the relay asked to be left alone."""
-
-    def __init__(self, problem: str, stop: bool = False) -> None:
-        super().__init__(problem)
-        self.stop = stop
+    """Every attempt failed, or the relay asked to be left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +137,22 @@ class Wire:
         Raises
         ------
         Unanswered
-            The last retry failed, or the relay asked to wait longer than two minutes.
+            The last retry failed, or the relay asked to wait longer than two minutes (this halts the wire).
         VenueError
             The relay will never answer this: wrong key, unknown model, no credit, bad request.
         """
         start, text = time.perf_counter_ns(), canonical(body)
         for attempt in range(1, self.retries + 2):
             if self._halted.is_set():
-                raise Unanswered("stopped before it was asked", stop=True)
+                raise Unanswered("the recording stopped before it was asked; run again")
             try:
                 reply, elapsed = self._attempt(text)
             except _Retry as fault:
                 self._wait(fault, attempt)
                 continue
+            except VenueError:
+                self.halt()  # the next question would get the same answer
+                raise
             waited = time.perf_counter_ns() - start - elapsed
             return Sent(reply, elapsed, waited if attempt > 1 else 0, attempt)
         raise Unanswered("no attempt was made")  # pragma: no cover
@@ -174,8 +173,9 @@ class Wire:
 
     def _wait(self, fault: _Retry, attempt: int) -> None:
         if fault.after is not None and fault.after > LONGEST_WAIT:
+            self.halt()
             problem = f"{fault}; the relay asks to wait {fault.after:.0f} s, run again later"
-            raise Unanswered(problem, stop=True)
+            raise Unanswered(problem)
         if attempt > self.retries:
             raise Unanswered(f"{fault}, after {attempt} attempts; run again to ask only what is missing")
         seconds = self._random.uniform(0.0, min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** (attempt - 1)))

@@ -1,1 +1,30 @@
 """The report of a run: one self-contained page, its pictures, and results side by side."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import polars as pl
+
+
+class Run(Protocol):
+    """What the rooms of this package need of a result (framework.result lies on a higher floor)."""
+
+    metrics: dict[str, float | int | str | None]
+    params: dict[str, Any]
+    manifest: dict[str, Any]
+    fingerprint: str
+    status: str
+    bounds: dict[str, dict[str, Any]] | None
+    notes: list[str]
+
+    @property
+    def orders(self) -> pl.DataFrame: ...
+    @property
+    def trades(self) -> pl.DataFrame: ...
+    @property
+    def equity(self) -> pl.DataFrame: ...
+    @property
+    def decisions(self) -> pl.DataFrame: ...
+    @property
+    def price(self) -> pl.DataFrame: ...

@@ -6,15 +6,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from framework.records import DIRECTIONS, NEVER, SIGNAL_STATUS
-
-if TYPE_CHECKING:
-    from framework.report.page import Run
+from framework.report import Run
 
 
 class Definition(NamedTuple):

@@ -12,13 +12,13 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from framework import metrics
-from framework.report import compare, plots
+from framework.report import Run, compare, plots
 from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
 
 if TYPE_CHECKING:
@@ -29,29 +29,6 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
 ASSUMPTIONS = ("cash", "costs", "latency", "fills", "leverage", "margin", "analyst", "seed")
 KINDS = ("worst", "chosen", "best")
-
-
-class Run(Protocol):
-    """What the page needs of a result."""
-
-    metrics: dict[str, float | int | str | None]
-    params: dict[str, Any]
-    manifest: dict[str, Any]
-    fingerprint: str
-    status: str
-    bounds: dict[str, dict[str, Any]] | None
-    notes: list[str]
-
-    @property
-    def orders(self) -> pl.DataFrame: ...
-    @property
-    def trades(self) -> pl.DataFrame: ...
-    @property
-    def equity(self) -> pl.DataFrame: ...
-    @property
-    def decisions(self) -> pl.DataFrame: ...
-    @property
-    def price(self) -> pl.DataFrame: ...
 
 
 class Listing(NamedTuple):
@@ -213,7 +190,11 @@ def _trades(run: Run) -> Listing:
 
 def _reasons(run: Run) -> list[tuple[str, str, int]]:
     """Return (status, reason, orders), most first within a status."""
-    counts = run.orders.group_by("status", "reason").len().sort(["status", "len"], descending=[False, True])
+    counts = (
+        run.orders.group_by("status", "reason")
+        .len()
+        .sort(["status", "len", "reason"], descending=[False, True, False])
+    )
     return [(str(status), str(reason or ""), n) for status, reason, n in counts.rows()]
 
 
@@ -223,7 +204,10 @@ def _decisions(run: Run) -> dict[str, Any] | None:
         return None
     wanted = ("status", "direction", "model")
     counts = {
-        name: [(word(name, value), n) for value, n in frame[name].value_counts(sort=True).rows()]
+        name: [
+            (word(name, value), n)
+            for value, n in frame[name].value_counts().sort(["count", name], descending=[True, False]).rows()
+        ]
         for name in wanted
         if name in frame.columns
     }

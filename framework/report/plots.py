@@ -15,13 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from framework import metrics
-from framework.report.compare import visible
+from framework.report import Run
+from framework.report.compare import number, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from framework.report.page import Run
 
 Floats = NDArray[np.float64]
 
@@ -127,9 +126,11 @@ def _days(ts: Any) -> Floats:
     return np.asarray(ts, dtype=np.int64) / metrics.DAY
 
 
-def _label(text: object) -> str:
-    """Return text that any font can draw."""
-    return "".join(c if c.isascii() or c in "·−–√×" else "?" for c in visible(text, 150))
+def _label(text: object, limit: int = 60) -> str:
+    """Return text that any font can draw, cut at `limit` characters."""
+    shown = visible(text)
+    shown = shown if len(shown) <= limit else shown[: limit - 3] + "..."
+    return "".join(c if c.isascii() or c in "·−–√×" else "?" for c in shown)
 
 
 def _summary(run: Run, headings: Sequence[str]) -> Figure:
@@ -142,14 +143,22 @@ def _summary(run: Run, headings: Sequence[str]) -> Figure:
     heights = [2.7, 1.35, *([2.7 if len(panels) == 1 else 2.1] * len(panels))]
     height = sum(heights) + 0.5 + STRIP
     layout = ConstrainedLayoutEngine(
-        hspace=0.05, h_pad=0.06, w_pad=0.05, rect=(0.0, 0.0, 1.0, 1.0 - STRIP / height)
+        hspace=0.05, h_pad=0.06, w_pad=0.05, rect=(0.004, 0.0, 0.99, 1.0 - STRIP / height)
     )
     figure = Figure(figsize=(10.0, height), dpi=DPI, layout=layout)
-    styles = ((INK, 12.0, "bold"), (INK, 9.0, "normal"), (ORANGE, 9.0, "bold"))
-    figure.text(0.985, 1.0 - 0.25 / height, run.fingerprint[:16], color=MUTED, ha="right", in_layout=False)
+    styles = ((INK, 10.5, "bold"), (INK, 9.0, "normal"), (ORANGE, 9.0, "bold"))
+    figure.text(0.985, 1.0 - 0.69 / height, run.fingerprint[:16], color=MUTED, ha="right", in_layout=False)
     for line, (text, (colour, size, weight)) in enumerate(zip(headings, styles, strict=False)):
         y = 1.0 - (0.25 + 0.22 * line) / height
-        figure.text(0.012, y, _label(text), color=colour, fontsize=size, fontweight=weight, in_layout=False)
+        figure.text(
+            0.012,
+            y,
+            _label(text, 120 if size > 10.0 else 170),
+            color=colour,
+            fontsize=size,
+            fontweight=weight,
+            in_layout=False,
+        )
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     _equity(axes[0], run, names)
     _drawdown(axes[1], run)
@@ -187,7 +196,7 @@ def _money_axis(axis: Axes, *curves: Floats) -> None:
         axis.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     digits = max(0, 2 - math.floor(math.log10(np.ptp(values)))) if values.size and np.ptp(values) > 0.0 else 2
     places = 0 if values.size and np.ptp(values) >= 10.0 else digits
-    axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.{places}f}"))
+    axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value, places)))
 
 
 def _equity(axis: Axes, run: Run, names: list[Any]) -> None:
@@ -232,7 +241,7 @@ def _drawdown(axis: Axes, run: Run) -> None:
     ts = _days(run.equity["ts"].to_numpy())
     axis.fill_between(ts[rows], falls[rows], 0.0, color=ORANGE, alpha=0.22, linewidth=0.0)
     axis.plot(ts[rows], falls[rows], color=ORANGE, linewidth=0.8)
-    axis.set_ylim(top=0.0)
+    axis.set_ylim(min(float(np.nanmin(falls)) * 1.05, -1.0), 0.0)
 
 
 def _price(axis: Axes, run: Run, name: Any, of: int) -> None:

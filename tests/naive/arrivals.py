@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.naive.matching import Matching
-from tests.naive.model import Bar, Case, Order, limit_price, trail_distance, trigger_price
+from tests.naive.model import FINAL, Bar, Case, Order, limit_price, trail_distance, trigger_price
 
 REQUESTS = ("cancel_all", "amend")
 
@@ -21,7 +21,6 @@ class Request:
     row: dict[str, Any]
     id: int
     order: Order | None = None
-    sequence: int = 0
     done: bool = False
 
     @property
@@ -43,23 +42,18 @@ class Arrivals(Matching):
     # ---- the orders frame
 
     def read_orders(self, rows: list[dict[str, Any]]) -> list[Request]:
-        """Requests in the order of sending: decision time, rows before cancel_ts cancels, row order."""
-        sending: list[tuple[int, int, int, Request]] = []
+        """Requests in the order of the frame, a cancel_ts cancel just after its order."""
+        requests: list[Request] = []
         for n, row in enumerate(rows):
             kind, ts = row["type"], row["ts"]
             order = None if kind in REQUESTS else self.read_order(row, n)
-            request = Request(ts, ts + self.order_latency(ts), kind, row, row_id(row, n), order)
-            sending.append((ts, 0, n, request))
+            requests.append(Request(ts, ts + self.order_latency(ts), kind, row, row_id(row, n), order))
             cancel = row.get("cancel_ts")
             if cancel is not None:
-                request = Request(cancel, cancel + self.order_latency(cancel), "cancel", row, row_id(row, n))
-                sending.append((cancel, 1, n, request))
-        sending.sort(key=lambda item: item[:3])
-        for sequence, item in enumerate(sending):
-            item[3].sequence = sequence
-        if rows:
-            self.next_id = max(row_id(row, n) for n, row in enumerate(rows)) + 1
-        return [item[3] for item in sending]
+                arrival = cancel + self.order_latency(cancel)
+                requests.append(Request(cancel, arrival, "cancel", row, row_id(row, n)))
+        self.next_id = max(self.by_id, default=0) + 1
+        return requests
 
     def read_order(self, row: dict[str, Any], n: int) -> Order:
         """Quantise one row (rules 6.2)."""
@@ -77,8 +71,11 @@ class Arrivals(Matching):
             trigger=trigger_price(row.get("trigger"), instrument.tick),
             stop=trigger_price(row.get("stop"), instrument.tick),
             target=limit_price(row.get("target"), -side, instrument.tick),
-            trail=trail_distance(row.get("trail"), instrument.tick),
+            trail=trail_distance(row.get("trail"), instrument.tick), age=self.next_age,
         )
+        self.next_age += 1
+        asked = row.get("price")
+        order.asked = (qty, row.get("trigger") if asked is None else asked)
         self.orders.append(order)
         self.by_id[order.id] = order
         return order
@@ -86,17 +83,14 @@ class Arrivals(Matching):
     # ---- arrivals
 
     def send(self, t: int) -> None:
-        """Give rows (ages) to the orders decided at or before t, in the order of sending."""
-        for request in self.requests:
-            order = request.order
-            if order is not None and request.sent <= t and not order.sent:
-                order.sent, order.age = True, self.next_age
-                self.next_age += 1
+        """Mark the orders decided at or before t."""
+        for order in self.orders:
+            order.sent = order.sent or order.ts <= t
 
     def arrivals(self, t: int, sent: int) -> None:
-        """One batch of what was sent by `sent`: exits and cancels first, then the order of sending."""
+        """One batch of what was sent by `sent`: exits and cancels first, then the order of the frame."""
         batch = [r for r in self.requests if r.arrival == t and r.sent <= sent and not r.done]
-        for request in sorted(batch, key=lambda r: (r.rank, r.sequence)):
+        for request in sorted(batch, key=lambda r: r.rank):
             request.done = True
             if request.order is not None:
                 self.arrive(request.order)
@@ -111,7 +105,9 @@ class Arrivals(Matching):
                 self.amend(self.by_id[request.id], request.row)
 
     def arrive(self, order: Order) -> None:
-        """The venue's first checks, then the first look."""
+        """The venue's first checks, then the first look; an order cancelled on its way is not accepted."""
+        if order.status in FINAL:
+            return
         instrument = self.instruments[order.k]
         sized = order.qty is not None
         if self.bust:
@@ -130,8 +126,8 @@ class Arrivals(Matching):
             self.enter(order, count_late=True)
 
     def amend(self, order: Order, row: dict[str, Any]) -> None:
-        """Replace values; a new price or trigger makes the order look anew, as if it arrived now."""
-        if not order.live:
+        """Replace values; a new price or trigger makes a live order look anew, as if it arrived now."""
+        if order.status in FINAL:
             return
         instrument = self.instruments[order.k]
         if row.get("stop") is not None:
@@ -139,19 +135,21 @@ class Arrivals(Matching):
         if row.get("target") is not None:
             order.target = limit_price(row["target"], -order.side, instrument.tick)
         if row.get("qty") is not None:
-            order.qty = instrument.floor_lot(row["qty"])
-            if order.qty <= order.filled * (1.0 + 1e-9):
+            qty = instrument.floor_lot(row["qty"])
+            if qty <= order.filled * (1.0 + 1e-9):
                 self.cancel(order)
                 return
+            order.qty = qty
         if row.get("price") is None and row.get("trigger") is None:
             return
         if row.get("price") is not None:
             order.price = limit_price(row["price"], order.side, instrument.tick)
         if row.get("trigger") is not None:
             order.trigger = trigger_price(row["trigger"], instrument.tick)
-        order.looked = order.rested = False
-        order.works_in = None
-        self.enter(order, count_late=False)
+        if order.live:
+            order.looked = order.rested = False
+            order.works_in = None
+            self.enter(order, count_late=False)
 
     def enter(self, order: Order, *, count_late: bool) -> None:
         """First look at once if the price is recent enough (rules 4.1, 4.6), else wait for the next one."""

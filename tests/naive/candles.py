@@ -149,10 +149,12 @@ class Replay(Arrivals):
 
 
 def order_row(o: Order) -> dict[str, Any]:
-    """One row of the orders table."""
+    """One row of the orders table; qty and price (or trigger) are what was asked (rules 6.2)."""
+    asked_qty, asked_price = o.asked or (None, o.trigger if o.price is None else o.price)
     return {
         "id": o.id, "ts": o.ts, "arrival_ts": o.arrival, "end_ts": o.end_ts, "instrument": o.k,
-        "side": o.side, "type": o.kind, "tif": o.tif, "qty": o.qty, "price": o.price,
+        "side": o.side, "type": o.kind, "tif": o.tif,
+        "qty": o.qty if asked_qty is None else asked_qty, "price": asked_price,
         "status": "open" if o.status == "pending" else o.status, "filled_qty": o.filled,
         "avg_price": o.value / o.filled if o.filled else None, "last_fill_ts": o.last_fill_ts,
         "maker": o.maker, "n_fills": o.n_fills, "reason": o.reason,

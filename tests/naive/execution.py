@@ -82,8 +82,8 @@ class Execution:
         order.end_ts = self.now if stamp is None else stamp
 
     def cancel(self, order: Order, reason: str = "cancelled by strategy") -> None:
-        """Cancel a live order."""
-        if order.live:
+        """Cancel an order that is not final; a cancel that comes before its order ends it too (rules 2)."""
+        if order.status in ("pending", "open"):
             self.end(order, "cancelled", reason)
 
     def reject(self, order: Order, reason: str) -> None:
@@ -96,7 +96,7 @@ class Execution:
         """Fill what rules allow of `order` at raw price `raw` in bar i. `self.now` is the stamp."""
         k = order.k
         self.last[k] = order.raw = raw
-        if not (self.reduced(order) and self.sized(order, raw, slipped)):
+        if not (self.sized(order, raw, slipped) and self.reduced(order)):
             return
         rest = order.qty - order.filled
         qty = min(rest, self.volume_left(k, i))
@@ -107,27 +107,26 @@ class Execution:
         self.execute(order, raw, qty, i, maker=maker, slipped=slipped)
 
     def reduced(self, order: Order) -> bool:
-        """Closes and reduce-only orders never take more than the position (rules 4.8)."""
+        """Cut closes and reduce-only orders to the position (rules 4.8); False if there is nothing to reduce."""
         if order.kind != "close" and not order.reduce_only:
             return True
         position = self.ledger.positions[order.k].qty
         if order.kind == "close" and order.side == 0:
             order.side = -1 if position > 0.0 else 1 if position < 0.0 else 0
-            order.qty = abs(position)
+            order.qty = abs(position) or None
         if position * order.side >= 0.0:
             self.cancel(order, "no position" if order.kind == "close" else "reduce-only would increase")
             return False
+        order.qty = min(order.qty, order.filled + abs(position))
         return True
 
     def sized(self, order: Order, raw: float, slipped: bool) -> bool:
-        """Size a share at its fill (rules 6.1), then cut reduce-only to the position."""
-        if order.qty is None:
+        """Size a share at its fill (rules 6.1)."""
+        if order.qty is None and order.share is not None:
             order.qty = self.share_qty(order, raw, slipped)
             if order.qty <= 0.0:
                 self.reject(order, "below lot")
                 return False
-        if order.kind == "close" or order.reduce_only:
-            order.qty = min(order.qty, order.filled + abs(self.ledger.positions[order.k].qty))
         return True
 
     def share_qty(self, order: Order, raw: float, slipped: bool) -> float:
@@ -240,7 +239,7 @@ class Execution:
         k = order.k
         self.last_seen = max(self.last_seen, seen)  # responses never overtake
         fill = Fill(order, self.now, self.last_seen, i, self.bars[k][i].open_ts, k, order.side, price, qty,
-                    fee, maker, reason or order.role, liquidation)
+                    fee, maker, reason or trade_reason(order), liquidation)
         self.fills.append(fill)
         self.ledger.apply(k, order.side * qty, price, fee)
         self.ledger.liquidation += liquidation
@@ -275,17 +274,17 @@ class Execution:
             self.bear(order, price, qty, i)
 
     def bear(self, entry: Order, price: float, qty: float, i: int) -> None:
-        """Create stop, target and trail of an entry, in this order."""
+        """Create stop, trail and target of an entry, in this order."""
         common = {"k": entry.k, "side": -entry.side, "reduce_only": True, "qty": qty, "status": "open",
                   "parent": entry, "looked": True, "rested": True}
         born = []
         if entry.stop is not None:
             born.append(self.new_order(kind="stop", trigger=entry.stop, role="stop", **common))
-        if entry.target is not None:
-            born.append(self.new_order(kind="limit", price=entry.target, role="target", **common))
         if entry.trail is not None and entry.kind != "trailing":
             trail = {"trail": entry.trail, "extreme": price, "role": "trail"}
             born.append(self.new_order(kind="trailing", **trail, **common))
+        if entry.target is not None:
+            born.append(self.new_order(kind="limit", price=entry.target, role="target", **common))
         if self.options.exits_from == "next_bar":
             return
         for child in born:
@@ -326,6 +325,11 @@ class Execution:
         for child in self.live(k):
             if child.child and child.side * after >= 0.0:
                 self.cancel(child, "position closed")
+
+
+def trade_reason(order: Order) -> str:
+    """Why a trade ended: the bracket exit's role, a close, or another order."""
+    return order.role or ("close" if order.kind == "close" else "order")
 
 
 def as_of(table: list[tuple[int, int, int]], ts: int) -> tuple[int, int, int]:

@@ -98,7 +98,8 @@ class Liquidation(Execution):
             return
         self.bust = True
         for order in self.orders:
-            self.cancel(order, "bust")
+            if order.live:
+                self.cancel(order, "bust")
         shortfall = -self.equity()
         held = [k for k, position in enumerate(self.ledger.positions) if position.qty != 0.0]
         for k in held:

@@ -163,7 +163,8 @@ class Order:
     n_fills: int = 0
     last_fill_ts: int | None = None
     maker: bool = False
-    age: int = -1  # row number: given when sent, or when a child is born
+    age: int = -1  # row number: frame orders by their row, then children as they are born
+    asked: tuple[float | None, float | None] | None = None  # (qty, price or trigger) as the caller wrote them
     parent: Order | None = None
     role: str = ""  # "stop", "target" or "trail" for bracket children
     sent: bool = False  # the strategy has decided it

@@ -1,0 +1,1 @@
+"""Measured figures, ours beside the peers': `python -m benchmarks [candles ...] [--json] [--peers]`."""

@@ -1,0 +1,194 @@
+"""A year of one-minute bars, SMA 10/50, one unit, fee 0.1 %, slippage 0.05 %: ours, the floor, the peers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .environments import python_of, script
+from .measure import child, machine, peak_rss_mb, process, timed
+from .peers import workload as w
+
+TITLE = "Candles: 525,600 one-minute bars, SMA 10/50 cross"
+OURS = {"compiled": "compiled class", "metrics": "compiled, every metric", "plain": "plain Python class"}
+PEERS = {
+    "vectorbt-rust": ("vectorbt", "rust"), "vectorbt-numba": ("vectorbt", "numba"),
+    "backtesting": ("backtesting",), "backtrader": ("backtrader",),
+}  # fmt: skip
+# What the peers end with, the same strategy by their own rules (their versions: environments.py).
+EQUITY = {"vectorbt": 9_280_294.891, "backtesting": 9_402_523.970, "backtrader": 9_341_040.843}
+GOALS = {"compiled over vectorbt-numba": 3.0, "compiled over vectorbt-rust": 2.0}
+PLAIN_GOAL = 0.9e6  # bars a second
+HEADS = ("engine", "wall s", "CPU s", "bars/s", "x vectorbt-numba", "x floor", "MB", "trades", "final equity")
+
+
+
+# --- the measured processes -------------------------------------------------------------------
+def floor() -> dict[str, Any]:
+    """The bare loop."""
+    import numpy as np
+
+    from .sma_cross import floor as loop
+
+    bars = w.candles()
+    opens, closes = np.ascontiguousarray(bars[:, 0]), np.ascontiguousarray(bars[:, 3])
+    arguments = (opens, closes, w.FAST, w.SLOW, w.CASH, w.FEE, w.SLIPPAGE, np.empty(len(bars)))
+    figures = timed(lambda: loop(*arguments), 20)
+    trades, last = loop(*arguments)
+    return {**figures, "trades": trades, "equity": last}
+
+
+def ours(which: str) -> dict[str, Any]:
+    """One backtest call: strategy, ledger and equity of every bar; "metrics" adds trades and all metrics."""
+    from framework import backtest
+
+    from .sma_cross import COSTS, CompiledCross, PlainCross, market
+
+    bars, strategy = market(), PlainCross if which == "plain" else CompiledCross
+    before = peak_rss_mb()
+
+    def once() -> Any:
+        result = backtest(strategy(), bars, cash=w.CASH, costs=COSTS)
+        return dict(result.metrics) if which == "metrics" else result
+
+    figures = timed(once, 3 if which == "plain" else 9)
+    memory = {"market_rss_mb": before, "peak_rss_mb": peak_rss_mb()}
+    result = backtest(strategy(), bars, cash=w.CASH, costs=COSTS)
+    trades, equity = int(result.metrics["trades"]), float(result.metrics["final_equity"])
+    return {**figures, **memory, "trades": trades, "equity": equity}
+
+
+def agreement() -> dict[str, Any]:
+    """Final equity of our compiled class under each peer's rules."""
+    from framework import backtest
+
+    from .sma_cross import CompiledCross, market, peer_rules
+
+    bars = market()
+    runs = {k: backtest(CompiledCross(), bars, cash=w.CASH, **options) for k, options in peer_rules().items()}
+    return {k: float(result.metrics["final_equity"]) for k, result in runs.items()}
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "floor": floor, "agreement": agreement, **{k: (lambda k=k: ours(k)) for k in OURS},
+}  # fmt: skip
+
+
+def part(name: str) -> dict[str, Any]:
+    """Measure one part in a process of its own."""
+    return child([sys.executable, "-m", "benchmarks.bench_candles", name])
+
+
+def peer(name: str) -> dict[str, Any] | None:
+    """Measure one peer in its environment; None when it is missing."""
+    python = python_of(PEERS[name][0])
+    if python is None:
+        return None
+    answer = child([python, "-W", "ignore", script(PEERS[name][0]), "speed", *PEERS[name][1:]])
+    if "error" in answer:
+        print(f"{name} left out: {answer['error']}", file=sys.stderr)
+        return None
+    return answer
+
+
+def command() -> dict[str, Any]:
+    """`sheepfold backtest` as a whole process: first run on a machine, a second, one without the page."""
+    out: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"SHEEPFOLD_CACHE": str(Path(folder) / "cache"), "PYTHONDONTWRITEBYTECODE": ""}
+        run = [sys.executable, "-m", "framework", "backtest", "strategies/ema_cross.py"]
+        page = ["--out", str(Path(folder) / "out")]
+        for name, more in (("cold", page), ("warm, page and pictures", page), ("warm, --json", ["--json"])):
+            out[name] = process([*run, *more], env)
+    return out
+
+
+def run(peers: bool) -> dict[str, Any]:
+    """Take every figure; what is missing is None."""
+    rows = {name: part(name) for name in ("floor", *OURS)}
+    rows |= {name: peer(name) if peers else None for name in PEERS}
+    return {"machine": machine(), "rows": rows, "agreement": part("agreement"), "command": command(),
+            "ratios": ratios(rows)}  # fmt: skip
+
+
+# --- what is said about them ------------------------------------------------------------------
+def speed(row: dict[str, Any] | None) -> float | None:
+    """Bars a second, or None."""
+    return w.YEAR / row["wall_s"] if row and "wall_s" in row else None
+
+
+def ratios(rows: dict[str, dict[str, Any] | None]) -> dict[str, float | None]:
+    """Ours over each peer and over the floor."""
+    out: dict[str, float | None] = {}
+    for mine in ("compiled", "plain"):
+        for other in ("floor", *PEERS):
+            a, b = speed(rows[mine]), speed(rows[other])
+            out[f"{mine} over {other}"] = a / b if a and b else None
+    return out
+
+
+def cell(value: float | None, form: str) -> str:
+    """A number, or a dash."""
+    return "-" if value is None else format(value, form)
+
+
+def lines(figures: dict[str, Any]) -> list[str]:
+    """Return the figures as Markdown."""
+    rows = figures["rows"]
+    out = ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
+    for name, row in rows.items():
+        out.append("| " + " | ".join([OURS.get(name, name), *cells(row, rows)]) + " |")
+    rest = (agreement_lines(figures["agreement"]), command_lines(figures["command"]), goals(figures))
+    return out + [line for part in rest for line in ("", *part)]
+
+
+def cells(row: dict[str, Any] | None, rows: dict[str, dict[str, Any] | None]) -> list[str]:
+    """One engine's figures as text."""
+    if row is None or "error" in row:
+        return [row["error"] if row else "not run", *["-"] * (len(HEADS) - 2)]
+    mine, others = speed(row), (speed(rows["vectorbt-numba"]), speed(rows["floor"]))
+    over = [cell(mine / other if mine and other else None, ".2f") for other in others]
+    return [f"{row['wall_s']:.4f}", f"{row['cpu_s']:.4f}", cell(mine, ",.0f"), *over,
+            f"{row['peak_rss_mb']:.0f}", f"{row['trades']:,}", f"{row['equity']:,.3f}"]  # fmt: skip
+
+
+def agreement_lines(found: dict[str, Any]) -> list[str]:
+    """Our final equity under each peer's rules against what that peer ended with."""
+    if "error" in found:
+        return [f"Agreement with the peers: not run ({found['error']})"]
+    words = []
+    for name, there in EQUITY.items():
+        same = "equal" if abs(found[name] - there) < 6e-4 else f"there {there:,.3f}"
+        words.append(f"{name} {found[name]:,.3f} ({same})")
+    return ["Final equity under each peer's rules: " + ", ".join(words) + "."]
+
+
+def command_lines(found: dict[str, Any]) -> list[str]:
+    """Whole-process times of the command."""
+    words = [f"{k} {v.get('error') or format(v['wall_s'], '.2f') + ' s'}" for k, v in found.items()]
+    return ["`sheepfold backtest`, process start to end: " + "; ".join(words) + "."]
+
+
+def goals(figures: dict[str, Any]) -> list[str]:
+    """Each goal, and whether it is met here."""
+    out = []
+    for name, least in GOALS.items():
+        found = figures["ratios"][name]
+        out.append(f"* {name}: {cell(found, '.2f')} (goal {least:g}){verdict(found, least)}")
+    found = speed(figures["rows"]["plain"])
+    words = f"* plain class, bars/s: {cell(found, ',.0f')} (goal {PLAIN_GOAL:,.0f})"
+    return [*out, words + verdict(found, PLAIN_GOAL)]
+
+
+def verdict(found: float | None, least: float) -> str:
+    """Say whether a goal is met."""
+    return "" if found is None else ": met" if found >= least else ": MISSED"
+
+
+if __name__ == "__main__":
+    answer = PARTS[sys.argv[1]]()
+    print(json.dumps({"peak_rss_mb": peak_rss_mb(), **answer}))

@@ -1,0 +1,41 @@
+"""The peers' own Python environments, in the cache folder; one that cannot be built is None, not an error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from framework.jit import cache_root
+
+PEERS = {
+    "backtesting": ("backtesting==0.6.6",),
+    "backtrader": ("backtrader==1.9.78.123", "pandas"),
+    "vectorbt": ("vectorbt==1.2.0", "vectorbt-rust==1.2.0"),
+}
+SCRIPTS = Path(__file__).parent / "peers"
+
+
+def python_of(peer: str) -> str | None:
+    """Return the Python of a peer's environment, built on first use; None when it cannot be built here."""
+    folder = cache_root() / "peers" / peer
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    ready = folder / "ready"
+    wanted = " ".join(PEERS[peer])
+    if ready.exists() and ready.read_text() == wanted:
+        return str(python)
+    print(f"building the environment of {peer} in {folder}", file=sys.stderr)
+    for command in ([sys.executable, "-m", "venv", "--clear", str(folder)],
+                    [str(python), "-m", "pip", "install", "--quiet", *PEERS[peer]]):  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            print(f"{peer} left out: {last}", file=sys.stderr)
+            return None
+    ready.write_text(wanted)
+    return str(python)
+
+
+def script(peer: str) -> str:
+    """Return the path of a peer's script."""
+    return str(SCRIPTS / f"run_{peer}.py")

@@ -1,0 +1,362 @@
+"""The plain driver: hooks in ordinary Python, the kernel called only when something can happen.
+
+While nothing rests, bars pass without a kernel call; the kernel catches up when an order is sent or state is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any
+
+from framework.engine.broker import place, place_close, send_amend, send_cancel, send_cancel_all
+from framework.engine.exchange import nothing_pending
+from framework.engine.ledger import balance, equity_of, gain
+from framework.engine.replay import (
+    Bar,
+    FillEvent,
+    OrderEvent,
+    Signal,
+    advance_at,
+    is_full,
+    leave_quiet,
+    quiet_instrument,
+    quiet_until,
+)
+from framework.engine.state import DONE, FAILED, GROW, WAKE_BAR, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_TIMER, sim_at
+from framework.engine.tables import Tables
+from framework.errors import OrderRejected, near
+from framework.jit import call_at, entry, native
+from framework.records import NEVER, NONE, TIF_NAMES
+
+CHUNK = 4096  # bars looked ahead, and turned into Python floats, at a time
+NAN = math.nan
+
+
+@entry("int64(int64, int64)")
+def step(advance, address):
+    """`advance` for Python, by its address."""
+    return call_at(advance, address)
+
+
+@entry("int64(int64, int64)")
+def quiet_end(address, most):
+    """Return the row before which bars may pass unseen by the kernel; NONE when the next event needs it."""
+    sim = sim_at(address)
+    if quiet_instrument(sim) == NONE or is_full(sim):
+        return NONE
+    until = quiet_until(sim, 0)
+    cur = sim.cursor[0]
+    held = sim.account[1]
+    rule = sim.rules[0]
+    base = balance(sim.total[1])
+    q = held["position"]
+    row = cur["bar"]
+    end = min(cur["bar_end"], row + most)
+    while row < end and sim.bars[row]["close_ts"] < until:
+        if q != 0.0:
+            worth = base + gain(rule["kind"], rule["multiplier"], q, held["entry"], sim.bars[row]["close"])
+            if worth <= 0.0:
+                break
+        row += 1
+    return row if row > cur["bar"] else NONE
+
+
+@entry("int64(int64, int64)")
+def catch_up(address, row):
+    """Let the kernel pass every bar before `row`, as the compiled driver's tight path does."""
+    sim = sim_at(address)
+    c = sim.clock[0]
+    cur = sim.cursor[0]
+    if cur["seen"] >= row:
+        return 0
+    held = sim.account[1]
+    rule = sim.rules[0]
+    base = balance(sim.total[1])
+    q = held["position"]
+    for j in range(cur["bar"], row):
+        price = sim.bars[j]["close"]
+        held["mark"] = price
+        worth = base + (gain(rule["kind"], rule["multiplier"], q, held["entry"], price) if q != 0.0 else 0.0)
+        sim.equity[c["rows"]] = worth
+        c["rows"] += 1
+    leave_quiet(sim, 0, row, sim.bars[row - 1]["close_ts"])
+    return row
+
+
+@entry("float64(int64)")
+def known_equity(address):
+    """Equity as the strategy knows it."""
+    return equity_of(sim_at(address), 1)
+
+
+@entry("boolean(int64)")
+def is_quiet(address):
+    """True when no order works, travels or is about to be answered."""
+    return nothing_pending(sim_at(address))
+
+
+@entry(
+    "int64(int64, int64, int64, float64, float64, float64, float64, float64, float64, float64, int64, boolean, boolean, "
+    "int64, int64)"
+)
+def send_order(
+    address, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group, expire_ts
+):
+    """`broker.order` for Python."""
+    return place(
+        sim_at(address), k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
+        expire_ts,
+    )
+
+
+@entry("int64(int64, int64)")
+def send_close(address, k):
+    """`broker.close` for Python."""
+    return place_close(sim_at(address), k)
+
+
+@entry("int64(int64, int64, int64)")
+def send_cancels(address, k, order_id):
+    """`broker.cancel` (`order_id` > 0) and `cancel_all` for Python."""
+    if order_id > 0:
+        send_cancel(sim_at(address), order_id)
+    else:
+        send_cancel_all(sim_at(address), k)
+    return 0
+
+
+@entry("int64(int64, int64, float64, float64, float64, float64, float64)")
+def send_amends(address, order_id, qty, price, trigger, stop, target):
+    """`broker.amend` for Python."""
+    send_amend(sim_at(address), order_id, qty, price, trigger, stop, target)
+    return 0
+
+
+def tif_code(tif: int | str) -> int:
+    """Return the code of a time in force given by name or code."""
+    if isinstance(tif, str):
+        if tif.upper() not in TIF_NAMES:
+            raise OrderRejected(f"tif '{tif}': {near(tif.upper(), TIF_NAMES)}")
+        return TIF_NAMES.index(tif.upper())
+    return int(tif)
+
+
+class PlainBroker:
+    """`Broker` of one instrument for hooks in plain Python."""
+
+    def __init__(self, loop: Loop, k: int) -> None:
+        self._loop = loop
+        self._k = k
+        self.position = 0.0
+
+    def _refresh(self) -> None:
+        clock = self._loop.tables.clock
+        self.position = float(self._loop.tables.sim.account[int(clock["n"]) + self._k]["position"])
+
+    def _caught_up(self) -> int:
+        return self._loop.catch_up()
+
+    @property
+    def now(self) -> int:
+        return self._loop.now
+
+    @property
+    def equity(self) -> float:
+        return float(known_equity(self._caught_up()))
+
+    @property
+    def cash(self) -> float:
+        self._caught_up()
+        return float(self._loop.tables.sim.total[1]["cash"])
+
+    @property
+    def price(self) -> float:
+        self._caught_up()
+        sim = self._loop.tables.sim
+        return float(sim.account[int(sim.clock[0]["n"]) + self._k]["mark"])
+
+    @property
+    def entry_price(self) -> float:
+        sim = self._loop.tables.sim
+        return float(sim.account[int(sim.clock[0]["n"]) + self._k]["entry"])
+
+    @property
+    def orders(self) -> int:
+        sim = self._loop.tables.sim
+        rows = sim.mine[: int(sim.clock[0]["n_mine"])]
+        return int((sim.orders["instrument"][rows] == self._k).sum())
+
+    def order(
+        self, side: int, qty: float = NAN, share: float = NAN, price: float = NAN, trigger: float = NAN,
+        stop: float = NAN, target: float = NAN, trail: float = NAN, tif: int | str = 0, post_only: bool = False,
+        reduce_only: bool = False, group: int = 0, expire_ts: int = NEVER,
+    ) -> int:
+        if side not in (1, -1):
+            raise OrderRejected(f"order: side is +1 (buy) or -1 (sell), not {side!r}")
+        given = [x for x in (qty, share) if x == x]
+        if len(given) != 1 or math.isinf(given[0]):
+            raise OrderRejected(f"order: give exactly one of qty and share, finite; got qty={qty!r}, share={share!r}")
+        address = self._caught_up()
+        self._loop.sent = True
+        return int(
+            send_order(
+                address, self._k, int(side), float(qty), float(share), float(price), float(trigger), float(stop),
+                float(target), float(trail), tif_code(tif), bool(post_only), bool(reduce_only), int(group),
+                int(expire_ts),
+            )
+        )
+
+    def buy(self, qty: float = NAN, share: float = NAN, **options: Any) -> int:
+        return self.order(1, qty, share, **options)
+
+    def sell(self, qty: float = NAN, share: float = NAN, **options: Any) -> int:
+        return self.order(-1, qty, share, **options)
+
+    def close(self) -> int:
+        address = self._caught_up()
+        self._loop.sent = True
+        return int(send_close(address, self._k))
+
+    def cancel(self, order_id: int) -> None:
+        address = self._caught_up()
+        self._loop.sent = True
+        send_cancels(address, self._k, int(order_id))
+
+    def cancel_all(self) -> None:
+        address = self._caught_up()
+        self._loop.sent = True
+        send_cancels(address, self._k, 0)
+
+    def amend(
+        self, order_id: int, qty: float = NAN, price: float = NAN, trigger: float = NAN, stop: float = NAN,
+        target: float = NAN,
+    ) -> None:
+        address = self._caught_up()
+        self._loop.sent = True
+        send_amends(address, int(order_id), float(qty), float(price), float(trigger), float(stop), float(target))
+
+    def at(self, instrument: int) -> PlainBroker:
+        return self._loop.brokers[instrument]
+
+    def feature(self, name: str | int) -> float:
+        names = self._loop.features
+        index = name if isinstance(name, int) else names.index(name) if name in names else NONE
+        if index == NONE:
+            raise OrderRejected(f"feature '{name}' is not in the class's `features`: {near(str(name), names)}")
+        return self._loop.feature(index)
+
+
+class Loop:
+    """One run of a strategy written in plain Python."""
+
+    def __init__(self, tables: Tables, strategy: Any, features: tuple[str, ...] = (), view: Any = None) -> None:
+        self.tables = tables
+        self.strategy = strategy
+        self.features = features
+        self.view = view
+        self.now = 0
+        self.row = 0  # first bar the kernel has not passed, while bars pass without it
+        self.sent = False
+        self.brokers = [PlainBroker(self, k) for k in range(int(tables.clock["n"]))]
+        self.applied = -1
+
+    def catch_up(self) -> int:
+        """Bring the kernel to the event being handled; return the arrays' address."""
+        address: int = self.tables.address
+        if self.row:
+            catch_up(address, self.row)
+        return address
+
+    def feature(self, index: int) -> float:
+        """Value of a feature stream known now."""
+        sim = self.tables.sim
+        span = sim.spans[index]
+        rows = sim.features[int(span["first"]) : int(span["end"])]
+        at = int(rows["ts"].searchsorted(self.now, side="right"))
+        return float(rows["value"][at - 1]) if at else NAN
+
+    def run(self, progress: Callable[[int], None] | None = None) -> int:
+        """Run to the end; return the last code of `advance`."""
+        advance = native(advance_at)
+        quiet = hasattr(self.strategy, "on_bar") and int(self.tables.sim.cursor[0]["same"]) == 1
+        while True:
+            if quiet:
+                end = quiet_end(self.tables.address, CHUNK)
+                if end != NONE:
+                    self.pass_bars(end)
+                    if progress is not None:
+                        progress(self.now)
+            code = step(advance, self.tables.address)
+            if code == GROW:
+                self.tables.grow()
+            elif code in (DONE, FAILED):
+                return int(code)
+            else:
+                self.wake(code)
+
+    def bars(self, first: int, end: int) -> Iterator[Bar]:
+        """Bars of instrument 0 as plain tuples of Python numbers."""
+        rows = self.tables.sim.bars[first:end]
+        close = rows["close_ts"].tolist()
+        columns = [rows[f].tolist() for f in ("open", "high", "low", "close", "volume")]
+        interval = int(self.tables.sim.cursor[0]["interval"])
+        return map(Bar._make, zip(repeat(0), repeat(interval), close, rows["open_ts"].tolist(), close, *columns, strict=False))
+
+    def pass_bars(self, end: int) -> None:
+        """Show the bars up to `end`; stop after the one whose hook sends something."""
+        broker = self.brokers[0]
+        on_bar = self.strategy.on_bar
+        row = int(self.tables.sim.cursor[0]["bar"])
+        self.sent = False
+        for bar in self.bars(row, end):
+            row += 1
+            self.row = row
+            self.now = bar.ts
+            on_bar(bar, broker)
+            if self.sent:
+                break
+        self.catch_up()
+        self.row = 0
+
+    def wake(self, code: int) -> None:
+        """Refresh what brokers show, then call the hook."""
+        c = self.tables.clock
+        self.now = int(c["now"])
+        if c["applied"] != self.applied:
+            self.applied = int(c["applied"])
+            for broker in self.brokers:
+                broker._refresh()
+        sim, row = self.tables.sim, int(c["row"])
+        if code == WAKE_BAR:
+            k = int(c["instrument"])
+            b = sim.bars[row].item()
+            bar = Bar(k, int(sim.cursor[k]["interval"]), self.now, *b)
+            self.strategy.on_bar(bar, self.brokers[k])
+        elif code == WAKE_FILL:
+            f = sim.fills[row]
+            event = FillEvent(*(f[n].item() for n in FillEvent._fields))
+            self.strategy.on_fill(event, self.brokers[event.instrument])
+        elif code == WAKE_ORDER:
+            self.wake_order(row)
+        elif code == WAKE_SIGNAL:
+            s = sim.signals[row]
+            signal = Signal(*(s[n].item() for n in Signal._fields))
+            self.strategy.on_signal(signal, self.brokers[signal.instrument])
+        elif code == WAKE_TIMER:
+            self.strategy.on_timer(self.now, self.brokers[0])
+
+    def wake_order(self, row: int) -> None:
+        """Tell the strategy that an order ended without a fill."""
+        sim = self.tables.sim
+        answer = sim.responses[row]
+        o = sim.orders[int(answer["order"])]
+        event = OrderEvent(
+            int(o["instrument"]), int(o["id"]), int(answer["seen_ts"]), int(o["side"]), int(answer["status"]),
+            int(o["reason"]), float(o["filled"]),
+        )
+        self.strategy.on_order(event, self.brokers[event.instrument])
+
+
+__all__ = ["Loop", "PlainBroker"]

@@ -1,0 +1,118 @@
+"""The rehearsal: the first events both ways, compiled and as written, before any number is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from framework.engine import plain, translate
+from framework.engine.replay import advance_at
+from framework.engine.state import GROW
+from framework.engine.tables import Setup, Tables
+from framework.errors import StrategyError
+from framework.jit import native
+from framework.market import Market
+
+EVENTS = 2_000
+PASSED: set[tuple[str, int]] = set()  # (compiled module, market) pairs that were rehearsed in this process
+
+
+def opening(market: Market) -> Market:
+    """Return the first events of a market."""
+    last = 0
+    for k in range(len(market.instruments)):
+        bars = market.match_bars(k)
+        if len(bars):
+            last = max(last, int(bars["close_ts"][min(EVENTS, len(bars)) - 1]))
+    return market.slice(None, last) if last < market.stop else market
+
+
+def rehearse(
+    made: Any, code: translate.Compiled, market: Market, fresh: Callable[[Market], Any],
+    prepare: Callable[[Market], tuple[Setup, Callable[[Tables, Any], None]]], say: Callable[[str], None] | None,
+) -> None:
+    """Run the first events compiled and as plain Python; StrategyError where they differ.
+
+    Parameters
+    ----------
+    made, code
+        The strategy and its compiled form.
+    market
+        The market of the run; its first 2,000 bars are used.
+    fresh, prepare
+        Make a strategy object and the engine's setup for a market.
+    """
+    key = (code.path.stem, id(market))
+    if key in PASSED:
+        return
+    part = opening(market)
+    orders = []
+    written = fresh(part)
+    before = {name: type(value) for name, value in vars(written).items()}
+    for compiled in (False, True):
+        setup, wake = prepare(part)
+        tables = Tables(part, setup)
+        one = written if not compiled else fresh(part)
+        wake(tables, one)
+        if compiled:
+            run_compiled(code, one, tables)
+        else:
+            run_written(made, one, tables)
+            check_types(made, one, before)
+        orders.append(tables.sim.orders[: int(tables.clock["n_orders"])].copy())
+    compare(made, *orders)
+    PASSED.add(key)
+
+
+def run_written(made: Any, one: Any, tables: Tables) -> None:
+    """Run the hooks as they are written."""
+    try:
+        plain.Loop(tables, one, one.features).run()
+    except ZeroDivisionError as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        line = f":{trace.tb_lineno}" if trace is not None else ""
+        raise StrategyError(f"{type(made).__name__}{line}: division by zero in a hook; guard it") from error
+
+
+def run_compiled(code: translate.Compiled, one: Any, tables: Tables) -> None:
+    """Run the compiled hooks."""
+    advance = native(advance_at)
+    me = code.pack(one)
+    while translate.call(code, tables.address, me, advance) == GROW:
+        tables.grow()
+
+
+def check_types(made: Any, one: Any, before: dict[str, type]) -> None:
+    """Refuse state whose type changed while running: compiled code would cut it to the first type."""
+    same = {bool: bool, np.bool_: bool, np.float64: float, np.int64: int}
+    for name, kind in before.items():
+        now = type(getattr(one, name))
+        was, is_ = same.get(kind, kind), same.get(now, now)
+        if was is is_ or (was, is_) == (float, int):
+            continue
+        raise StrategyError(
+            f"{type(made).__name__}.{name} is {was.__name__} after setup and {is_.__name__} after some events; compiled "
+            f"code would cut it: start it as {is_.__name__}" + (f", {name} = {float(0)}" if is_ is float else "")
+        )
+
+
+def compare(made: Any, written: Any, compiled: Any) -> None:
+    """Refuse a strategy whose orders differ between the two ways."""
+    fields = ("ts", "instrument", "kind", "side", "status", "filled", "value", "qty", "price", "trigger")
+    for row in range(min(len(written), len(compiled))):
+        for name in fields:
+            a, b = written[row][name], compiled[row][name]
+            if a != b and not (a != a and b != b):
+                raise StrategyError(
+                    f"{type(made).__name__}: order {row + 1} differs between Python ({name} {a!r}) and compiled code ({b!r}); "
+                    "a hook depends on something only Python has"
+                )
+    if len(written) != len(compiled):
+        raise StrategyError(
+            f"{type(made).__name__}: {len(written)} orders as written and {len(compiled)} compiled in the first events; "
+            "a hook depends on something only Python has"
+        )

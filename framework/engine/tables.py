@@ -1,0 +1,256 @@
+"""The arrays of one run: made from a market and its options, grown when a table fills, read when it is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.engine import state
+from framework.engine.state import (
+    ACCOUNT,
+    CLOCK,
+    CURSOR,
+    DTYPES,
+    HEADROOM,
+    JOURNAL,
+    LATENCY,
+    REQUEST,
+    RESPONSE,
+    RULES,
+    SPAN,
+    TIER,
+    TOTAL,
+    Sim,
+)
+from framework.instruments import Instrument, grid_inverse
+from framework.jit import register
+from framework.market import Market
+from framework.records import BAR, FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
+
+Rows = NDArray[Any]
+GROWING = {
+    "orders": ("room_orders",),
+    "fills": ("room_fills",),
+    "responses": ("room_responses",),
+    "journal": ("room_journal",),
+    "live": ("room_lists",),
+    "mine": ("room_lists",),
+    "requests": ("room_lists",),
+    "scratch": ("room_lists",),
+}
+
+
+@dataclass
+class Setup:
+    """Everything a run needs to know beside the market: plain numbers, already checked."""
+
+    cash: float
+    options: dict[str, float]
+    maker: Sequence[float]
+    taker: Sequence[float]
+    latency: Sequence[Rows]  # one LATENCY table per instrument
+    features: Sequence[str] = ()
+    bars: int | None = None  # interval on_bar wants, None = the finest
+    timer: int = 0
+    script: Rows | None = None  # REQUEST rows of replay_orders
+    orders: Rows | None = None  # ORDER rows the script sends
+    script_size: int = field(default=0)
+
+
+class Tables:
+    """Owns the arrays of one run and their addresses."""
+
+    def __init__(self, market: Market, setup: Setup) -> None:
+        self.market = market
+        self.sim = build(market, setup)
+        self.bind()
+
+    def bind(self) -> None:
+        """Publish the arrays' addresses to compiled code."""
+        self.addresses = np.array([a.ctypes.data for a in self.sim], dtype=np.int64)
+        self.address, self.held = register(self.addresses.ctypes.data, self.sim)
+        self.clock = self.sim.clock[0]
+
+    def grow(self) -> None:
+        """Double the tables that could overflow."""
+        c = self.clock
+        need = 4 * int(c["n_live"] + c["n_requests"] + c["script_end"] - c["script"]) + HEADROOM
+        used = {
+            "orders": c["n_orders"], "fills": c["n_fills"], "responses": c["n_responses"], "journal": c["n_journal"],
+            "live": max(c["n_live"], c["n_requests"], c["n_mine"]),
+        }
+        fresh: dict[str, Rows] = {}
+        for name, rooms in GROWING.items():
+            old = getattr(self.sim, name)
+            count = int(used.get(name, used["live"]))
+            if count + need <= len(old):
+                continue
+            size = max(2 * len(old), count + 2 * need)
+            new = np.zeros(size, old.dtype)
+            new[: len(old)] = old
+            fresh[name] = new
+            for room in rooms:
+                c[room] = size
+        self.sim = self.sim._replace(**fresh)
+        lists = min(len(getattr(self.sim, n)) for n in ("live", "mine", "requests", "scratch"))
+        self.sim.clock[0]["room_lists"] = lists
+        self.bind()
+
+
+def concatenated(parts: Sequence[Rows], dtype: np.dtype[Any]) -> tuple[Rows, list[tuple[int, int]]]:
+    """Return parts end to end (the part itself when there is one) and their row spans."""
+    kept = [p for p in parts if len(p)]
+    spans, at = [], 0
+    for part in parts:
+        spans.append((at, at + len(part)))
+        at += len(part)
+    if not kept:
+        return np.zeros(0, dtype), spans
+    return (np.ascontiguousarray(kept[0]) if len(kept) == 1 else np.concatenate(kept)), spans
+
+
+def shown_bars(market: Market, k: int, interval: int | None) -> tuple[Rows | None, int]:
+    """Return the bars on_bar gets of instrument k (None = the match bars) and their interval."""
+    have = market.intervals(k)
+    loaded = market.loaded_intervals(k)
+    if interval is None or (len(loaded) == 1 and interval == loaded[0]):
+        return None, min(loaded)
+    if interval not in have:
+        market = market.resample(interval, k)
+    return market.bars[(k, interval)], interval
+
+
+def rules_of(market: Market, setup: Setup) -> tuple[Rows, Rows, Rows]:
+    """Return the RULES, TIER and LATENCY tables."""
+    rules = np.zeros(len(market.instruments), RULES)
+    tiers: list[tuple[float, float, float]] = []
+    latency: list[Rows] = []
+    at = 0
+    for k, one in enumerate(market.instruments):
+        row = rules[k]
+        row["kind"] = INSTRUMENT_KINDS.index(one.kind)
+        for step, size in (("tick", one.tick_size), ("lot", one.lot_size)):
+            row[step] = size or 0.0
+            row[f"{step}_inv"] = grid_inverse(size) if size else 0.0
+        row["min_notional"] = one.min_notional
+        row["multiplier"] = one.multiplier
+        row["maker"] = setup.maker[k]
+        row["taker"] = setup.taker[k]
+        row["tier_first"] = len(tiers)
+        tiers += [(float(a), float(b), float(c)) for a, b, c, *_ in tiers_of(one)]
+        row["tier_end"] = len(tiers)
+        table = setup.latency[k]
+        row["latency_first"] = at
+        at += len(table)
+        row["latency_end"] = at
+        latency.append(table)
+    return rules, np.array(tiers, dtype=TIER), np.concatenate(latency).astype(LATENCY)
+
+
+def tiers_of(one: Instrument) -> Sequence[Sequence[float]]:
+    """Maintenance tiers as plain triples."""
+    return [tuple(t)[:3] for t in one.tiers]  # type: ignore[misc]
+
+
+def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows]:
+    """Return the concatenated bars and one CURSOR per instrument."""
+    n = len(market.instruments)
+    cursor = np.zeros(n, CURSOR)
+    shown = [shown_bars(market, k, setup.bars) for k in range(n)]
+    match = [market.match_bars(k) for k in range(n)]
+    bars, spans = concatenated([*match, *(s[0] for s in shown if s[0] is not None)], BAR)
+    extra = n
+    for k in range(n):
+        row = cursor[k]
+        row["bar"] = row["bar_first"] = row["seen"] = spans[k][0]
+        row["bar_end"] = spans[k][1]
+        row["interval"] = shown[k][1]
+        row["same"] = 1 if shown[k][0] is None else 0
+        first, end = spans[k]
+        if shown[k][0] is not None:
+            first, end = spans[extra]
+            extra += 1
+        row["hook"], row["hook_end"] = first, end
+        row["mark_price"] = math.nan
+        row["mark_bar"] = row["ambiguous_bar"] = row["fill_bar"] = NONE
+    return bars, cursor
+
+
+def streams(market: Market, cursor: Rows, setup: Setup) -> dict[str, Rows]:
+    """Return the funding, mark and feature tables, and set the cursors' spans."""
+    n = len(market.instruments)
+    none_funding, none_mark = np.zeros(0, FUNDING), np.zeros(0, MARK)
+    funding, spans = concatenated([market.funding.get(k, none_funding) for k in range(n)], FUNDING)
+    marks, mark_spans = concatenated([market.mark.get(k, none_mark) for k in range(n)], MARK)
+    for k in range(n):
+        cursor[k]["funding"], cursor[k]["funding_end"] = spans[k]
+        cursor[k]["mark"], cursor[k]["mark_end"] = mark_spans[k]
+    features, feature_spans = concatenated([market.features[name][1] for name in setup.features], FEATURE)
+    table = np.zeros(max(len(feature_spans), 1), SPAN)
+    for j, (first, end) in enumerate(feature_spans):
+        table[j] = (first, end, first)
+    return {"funding": funding, "marks": marks, "features": features, "spans": table}
+
+
+def build(market: Market, setup: Setup) -> Sim:
+    """Return the arrays of a new run."""
+    n = len(market.instruments)
+    bars, cursor = cursors(market, setup)
+    made = streams(market, cursor, setup)
+    rules, tiers, latency = rules_of(market, setup)
+    script = setup.script if setup.script is not None else np.zeros(0, REQUEST)
+    room = 4 * len(script) + 4 * HEADROOM
+    clock = np.zeros(1, CLOCK)
+    c = clock[0]
+    for name, value in setup.options.items():
+        c[name] = value
+    first = min((int(bars[cursor[k]["bar"]]["open_ts"]) for k in range(n)), default=0)
+    last = max((int(bars[cursor[k]["bar_end"] - 1]["close_ts"]) for k in range(n)), default=0) + int(c["feed"])
+    c["n"], c["next_id"], c["stop"], c["timer_step"] = n, 1, last, setup.timer
+    c["timer"] = -(-first // setup.timer) * setup.timer if setup.timer else NEVER
+    c["signal_end"] = int(np.searchsorted(market.signals["arrival_ts"], last, side="right"))
+    c["script_end"] = len(script)
+    for name in ("room_orders", "room_fills", "room_responses", "room_journal", "room_lists"):
+        c[name] = room
+    orders = np.zeros(room, ORDER)
+    if setup.orders is not None:
+        orders[: len(setup.orders)] = setup.orders
+        c["n_orders"] = len(setup.orders)
+        c["next_id"] = int(setup.orders["id"].max()) + 1 if len(setup.orders) else 1
+    total = np.zeros(2, TOTAL)
+    total["start"] = total["cash"] = setup.cash
+    sim = Sim(
+        bars=bars, **made, signals=np.ascontiguousarray(market.signals), rules=rules, tiers=tiers, latency=latency,
+        cursor=cursor, account=np.zeros(2 * n, ACCOUNT), total=total, clock=clock, orders=orders,
+        live=np.zeros(room, np.int64), mine=np.zeros(room, np.int64), requests=np.zeros(room, REQUEST), script=script,
+        fills=np.zeros(room, FILL), responses=np.zeros(room, RESPONSE), journal=np.zeros(room, JOURNAL),
+        equity=np.zeros(row_count(bars, cursor)), scratch=np.zeros(room),
+    )
+    for array, dtype in zip(sim, DTYPES, strict=True):
+        assert array.dtype == dtype, (array.dtype, dtype)
+    return sim
+
+
+def row_times(sim: Sim) -> NDArray[np.int64]:
+    """Close times at which an equity row is due: one per distinct close of any instrument's match bars."""
+    feed = int(sim.clock[0]["feed"])
+    closes = [sim.bars["close_ts"][int(r["bar_first"]) : int(r["bar_end"])] for r in sim.cursor]
+    if len(closes) == 1:
+        return np.asarray(closes[0] + feed)
+    return np.unique(np.concatenate(closes)) + feed
+
+
+def row_count(bars: Rows, cursor: Rows) -> int:
+    """Number of equity rows of a run."""
+    if len(cursor) == 1:
+        return int(cursor[0]["bar_end"] - cursor[0]["bar_first"])
+    closes = [bars["close_ts"][int(r["bar_first"]) : int(r["bar_end"])] for r in cursor]
+    return len(np.unique(np.concatenate(closes)))
+
+
+__all__ = ["Setup", "Tables", "build", "row_times", "state"]

@@ -1,0 +1,212 @@
+"""What a run costs, how long things take, and how orders fill: the named choices of a backtest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import ConfigError, near
+from framework.instruments import Instrument
+from framework.records import INTRABAR_NAMES, MARGIN_NAMES
+from framework.times import format_interval, parse_duration, parse_time
+
+DEFAULT_FEE = 0.001  # where no venue fee is known (rules.md 1)
+LATENCY_ROW = np.dtype([("ts", "i8"), ("order", "i8"), ("response", "i8")])
+Table = NDArray[Any]
+
+
+def fraction(name: str, value: Any, low: float = -1.0, high: float = 1.0) -> float:
+    """Return a finite fraction inside [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ConfigError(f"{name} is a fraction like 0.0005 (5 bps), not {value!r}")
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high:
+        raise ConfigError(f"{name} must lie in {low:g}..{high:g} (a fraction: 0.0005 is 5 bps), not {value!r}")
+    return number
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Fees and price concessions, all fractions; `maker` and `taker` override the Instrument's fees.
+
+    slippage : paid per side by market, stop and close fills.
+    entry_spread : paid on fills that open, on top (a compatibility option).
+    impact : square-root market impact: impact x sqrt(quantity / bar volume), None = none.
+    """
+
+    maker: float | None = None
+    taker: float | None = None
+    slippage: float = 5e-4
+    entry_spread: float = 0.0
+    impact: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("maker", "taker"):
+            if getattr(self, name) is not None:
+                fraction(f"Costs({name})", getattr(self, name), -0.1, 0.5)
+        fraction("Costs(slippage)", self.slippage, 0.0, 0.5)
+        fraction("Costs(entry_spread)", self.entry_spread, 0.0, 0.5)
+        if self.impact is not None:
+            fraction("Costs(impact)", self.impact, 0.0, 10.0)
+
+    def fees(self, one: Instrument) -> tuple[float, float]:
+        """Return (maker, taker) for an instrument."""
+        maker = self.maker if self.maker is not None else one.maker if one.maker is not None else DEFAULT_FEE
+        taker = self.taker if self.taker is not None else one.taker if one.taker is not None else DEFAULT_FEE
+        return float(maker), float(taker)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long bars, orders and answers travel.
+
+    feed : from a bar's close to the strategy; None = at once (what the data says).
+    order, response : a length of time ("20ms"), or `table`.
+    table : rows (ts, order_ns, response_ns), in force from ts on; a frame or a sequence of triples.
+    venues : venue id to Latency, for venues that differ.
+    """
+
+    feed: str | int | None = None
+    order: str | int = "20ms"
+    response: str | int = "20ms"
+    table: Any = None
+    venues: Mapping[str, Latency] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("feed", "order", "response"):
+            value = getattr(self, name)
+            if value is not None:
+                parse_duration(value)
+        self.rows("")
+
+    @property
+    def feed_ns(self) -> int:
+        """Feed latency in ns."""
+        return 0 if self.feed is None else parse_duration(self.feed)
+
+    def rows(self, venue: str) -> Table:
+        """Return the latency table of a venue, at least one row."""
+        if self.venues and venue in self.venues:
+            return self.venues[venue].rows("")
+        if self.table is None:
+            return np.array([(0, parse_duration(self.order), parse_duration(self.response))], dtype=LATENCY_ROW)
+        triples = self.table.rows() if hasattr(self.table, "rows") else self.table
+        triples = triples.itertuples(index=False) if hasattr(triples, "itertuples") else triples
+        rows = [(parse_time(a), parse_duration(b), parse_duration(c)) for a, b, c in triples]
+        if not rows:
+            raise ConfigError("Latency(table) has no row; give (ts, order_ns, response_ns) rows")
+        made = np.array(rows, dtype=LATENCY_ROW)
+        if (np.diff(made["ts"]) <= 0).any():
+            row = int(np.argmax(np.diff(made["ts"]) <= 0)) + 2
+            raise ConfigError(f"Latency(table) row {row}: ts must rise from row to row")
+        return made
+
+
+@dataclass(frozen=True)
+class Fills:
+    """How orders meet bars (rules.md 4).
+
+    at : "open" fills a decision at the next bar's open, "close" at the close it was made at.
+    intrabar : which of two levels touched by one bar came first: "worst", "best", "open_first".
+    exits_from : "entry_bar" or "next_bar": when a bracket's exits begin to work.
+    grace : share of the bar's length in which an arriving order still gets its open.
+    queue, partial : for books and trades. volume_share : at most this share of a bar's volume fills.
+    slip_in_range : slipped prices stay inside the bar. stop_at_level : stops fill without slippage.
+    """
+
+    at: str = "open"
+    intrabar: str = "worst"
+    exits_from: str = "entry_bar"
+    grace: float = 0.02
+    queue: str = "risk_averse"
+    partial: bool = True
+    volume_share: float | None = None
+    slip_in_range: bool = False
+    stop_at_level: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("at", ("open", "close")), ("intrabar", INTRABAR_NAMES), ("exits_from", ("entry_bar", "next_bar")),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(f"Fills({name}={value!r}): {near(value, choices)}")
+        fraction("Fills(grace)", self.grace, 0.0, 1.0)
+        if self.volume_share is not None and fraction("Fills(volume_share)", self.volume_share, 0.0, 1.0) == 0.0:
+            raise ConfigError("Fills(volume_share=0) would fill nothing; give None for no cap")
+
+    @classmethod
+    def like(cls, tool: str) -> Fills:
+        """Return the fill rules of another tool, so that its users can check us order by order."""
+        if tool not in PRESETS:
+            raise ConfigError(f"Fills.like({tool!r}): {near(tool, PRESETS)}")
+        return cls(**PRESETS[tool])
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "backtesting.py": {"at": "open", "intrabar": "worst", "exits_from": "entry_bar"},
+    "vectorbt": {"at": "close", "intrabar": "worst", "stop_at_level": True},
+    "backtrader": {"at": "open", "intrabar": "worst", "exits_from": "next_bar", "slip_in_range": True},
+}
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Limits checked before an order fills: its value and the position's value in the settlement currency."""
+
+    max_order_notional: float | None = None
+    max_position_notional: float | None = None
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise ConfigError(f"Risk({one.name}) must be a positive amount, not {value!r}")
+
+
+def engine_options(
+    costs: Costs, latency: Latency, fills: Fills, leverage: float, margin: str, risk: Risk | None, strict: bool
+) -> dict[str, float]:
+    """Return the choices as the numbers of the engine's clock record."""
+    if isinstance(leverage, bool) or not (isinstance(leverage, (int, float)) and 0 < leverage <= 200):
+        raise ConfigError(f"leverage must lie in 0..200, not {leverage!r}")
+    if margin not in MARGIN_NAMES:
+        raise ConfigError(f"margin={margin!r}: {near(margin, MARGIN_NAMES)}")
+    limits = risk or Risk()
+    return {
+        "at_close": int(fills.at == "close"),
+        "intrabar": INTRABAR_NAMES.index(fills.intrabar),
+        "next_bar_exits": int(fills.exits_from == "next_bar"),
+        "isolated": MARGIN_NAMES.index(margin),
+        "slip_in_range": int(fills.slip_in_range),
+        "stop_at_level": int(fills.stop_at_level),
+        "grace": fills.grace,
+        "slippage": costs.slippage,
+        "entry_spread": costs.entry_spread,
+        "impact": costs.impact or 0.0,
+        "volume_share": fills.volume_share or 0.0,
+        "leverage": float(leverage),
+        "feed": latency.feed_ns,
+        "strict": int(strict),
+        "max_order_notional": limits.max_order_notional or 0.0,
+        "max_position_notional": limits.max_position_notional or 0.0,
+    }
+
+
+def option_words(costs: Costs, latency: Latency, fills: Fills) -> dict[str, dict[str, Any]]:
+    """Return the choices as plain values for the manifest."""
+    return {
+        "costs": {f.name: getattr(costs, f.name) for f in fields(costs)},
+        "latency": {
+            "feed": format_interval(latency.feed_ns) if latency.feed_ns else "0",
+            "order": "table" if latency.table is not None else str(latency.order),
+            "response": "table" if latency.table is not None else str(latency.response),
+            "venues": sorted(latency.venues or ()),
+        },
+        "fills": {f.name: getattr(fills, f.name) for f in fields(fills)},
+    }

@@ -1,0 +1,152 @@
+"""Questions of a strategy and their answers: planned over the market, asked once, turned into a stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from numpy.typing import NDArray
+
+from framework.errors import StrategyError
+from framework.llm.decision import Decision, Prompt, signal_rows
+from framework.llm.prompt import Brief, make_brief
+from framework.llm.record import canonical
+from framework.market import Market, View
+from framework.strategy import Analyst, Strategy
+from framework.times import format_interval, parse_duration, parse_interval
+
+HISTORY = 600  # bars of history a brief is made from
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the analyst said, as the engine's stream and for the report."""
+
+    signals: NDArray[Any]
+    decisions: Sequence[Decision]
+    name: str
+    stand_in: bool
+    describe: dict[str, Any]
+    cassette: bytes
+
+    @property
+    def due(self) -> int:
+        """Questions that were asked."""
+        return len(self.decisions)
+
+    @property
+    def missing(self) -> int:
+        """Questions without an answer: the run is incomplete."""
+        return sum(d.status == "missing" for d in self.decisions)
+
+    @property
+    def coverage(self) -> tuple[int, int]:
+        """(valid decisions, due decisions)."""
+        return sum(d.status == "ok" for d in self.decisions), self.due
+
+    def frame(self) -> pl.DataFrame:
+        """Return the decisions table of a result."""
+        rows = []
+        for d in self.decisions:
+            s = d.signal
+            rows.append(
+                {
+                    "ts": d.ts, "instrument": s.symbol if s else str(d.instrument), "status": d.status,
+                    "regime": s.regime if s else None, "direction": s.direction if s else None,
+                    "confidence": s.confidence if s else math.nan, "entry": _number(s, "suggested_entry"),
+                    "stop": _number(s, "stop_loss"), "target": _number(s, "take_profit"),
+                    "size": _number(s, "position_size_pct"), "latency_ns": d.latency_ns, "cost": d.cost,
+                    "in_sample": bool(d.in_sample), "model": d.model,
+                    "reasoning": d.reasoning or "; ".join(d.problems), "key": d.key,
+                }
+            )  # fmt: skip
+        from framework.result import SCHEMAS
+
+        return pl.DataFrame(rows, schema=SCHEMAS["decisions"])
+
+
+def _number(signal: Any, name: str) -> float:
+    value = getattr(signal, name, None) if signal is not None else None
+    return math.nan if value is None else float(value)
+
+
+def market_brief(view: View, instrument: int = 0, interval: str | int | None = None) -> Brief:
+    """Return the market brief of one instrument as known at `view.now`.
+
+    Parameters
+    ----------
+    view
+        What `ask` gets.
+    instrument
+        Index in `Market.instruments`.
+    interval
+        Which bars; default the finest.
+    """
+    bars = view.bars(HISTORY, interval, instrument)
+    length = parse_interval(interval) if interval else int(bars[-1]["close_ts"] - bars[-1]["open_ts"]) if len(bars) else 0
+    return make_brief(view.now, view.instruments[instrument].symbol, length, bars)
+
+
+def question_times(made: Strategy, market: Market) -> range:
+    """Return the times at which `ask` is called: every `ask_every`, on its own grid, inside the market."""
+    step = parse_duration(made.ask_every)
+    if step <= 0:
+        raise StrategyError(f"{type(made).__name__}.ask_every must be longer than 0, like \"4h\"")
+    bars = market.match_bars(0)
+    first = int(bars["close_ts"][min(made.warmup, len(bars) - 1)])
+    return range(-(-first // step) * step, market.stop + 1, step)
+
+
+def prompts_of(made: Strategy, market: Market) -> list[Prompt]:
+    """Call `ask` at every question time and return what it wants to ask."""
+    view = View(market, market.start, 0, made.bars)
+    found: list[Prompt] = []
+    for ts in question_times(made, market):
+        asked = made.ask(view.at(ts))  # type: ignore[attr-defined]
+        for one in asked if isinstance(asked, (list, tuple)) else [asked]:
+            if one is None:
+                continue
+            if isinstance(one, Brief):
+                one = Prompt.of(one, index_of(one, market))
+            if not isinstance(one, Prompt):
+                raise StrategyError(
+                    f"{type(made).__name__}.ask returns {type(one).__name__}; return market_brief(view), a list of them, or None"
+                )
+            found.append(one)
+    return found
+
+
+def index_of(brief: Brief, market: Market) -> int:
+    """Return the instrument a brief is about."""
+    for k, one in enumerate(market.instruments):
+        if brief.symbol in (one.symbol, one.id):
+            return k
+    return 0
+
+
+def answers(made: Strategy, market: Market, analyst: Analyst | None) -> Answers | None:
+    """Ask everything the strategy wants to know; None when it asks nothing or the market brings its signals."""
+    if not callable(getattr(made, "ask", None)) or len(market.signals):
+        return None
+    if analyst is None:
+        from framework.llm.rules import Rules
+
+        analyst = Rules()
+    made.setup()
+    prompts = prompts_of(made, market)
+    decisions = analyst.decide(prompts)
+    records = getattr(analyst, "records", None)
+    kept = records({d.key for d in decisions}) if records else []
+    tape = "".join(canonical(r) + "\n" for r in kept).encode()
+    describe = getattr(analyst, "describe", None)
+    said = describe() if describe else {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
+    return Answers(
+        signal_rows(decisions), decisions, analyst.name, analyst.stand_in,
+        {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)}, tape,
+    )  # fmt: skip
+
+
+__all__ = ["Answers", "answers", "market_brief"]

@@ -1,0 +1,110 @@
+"""Bundled samples: real candles that may be shipped (NOTICE.md) and one SYNTHETIC perpetual."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from framework.data.candles import add_files, load_candles
+from framework.data.synthetic import perp
+from framework.errors import ConfigError, near
+from framework.market import Market
+
+__all__ = ["load", "market_from_option", "names"]
+
+
+class Sample(NamedTuple):
+    """Bundled files of one sample: (file, instrument id) pairs, stamped by the bars' open."""
+
+    interval: str
+    files: tuple[tuple[str, str], ...]
+
+
+HERE = Path(__file__).parent
+SYNTHETIC = "perp-1m"
+FILES = {
+    "btcusd-1h": Sample("1h", (("coinbase_BTCUSD_1h_2017-07_2019-10.csv.gz", "coinbase:BTC-USD"),)),
+    "majors-1d": Sample(
+        "1d",
+        tuple(
+            (f"bitstamp_{coin}USD_1d_2014-2020.csv.gz", f"bitstamp:{coin}USD")
+            for coin in ("BTC", "ETH", "LTC")
+        ),
+    ),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the bundled samples."""
+    return (*FILES, SYNTHETIC)
+
+
+@lru_cache(maxsize=8)
+def load(name: str) -> Market:
+    """Return a bundled sample as a Market; every call gives the same immutable object.
+
+    Parameters
+    ----------
+    name : str
+        `btcusd-1h` (Coinbase BTC-USD), `majors-1d` (Bitstamp BTC, ETH, LTC) or `perp-1m` (SYNTHETIC).
+
+    Raises
+    ------
+    ConfigError
+        Unknown name, with near names.
+    """
+    if name == SYNTHETIC:
+        return perp()
+    if name not in FILES:
+        raise ConfigError(f"sample: unknown {name!r}; {near(name, names())}")
+    interval, files = FILES[name]
+    return Market.join(*(load_candles(HERE / file, id, interval, "open", name=name) for file, id in files))
+
+
+def market_from_option(
+    text: str,
+    instrument: str | None = None,
+    interval: str | None = None,
+    stamp: str | None = None,
+    unit: str | None = None,
+    funding: str | None = None,
+    mark: str | None = None,
+    time: str | None = None,
+) -> Market:
+    """Return the market the command's `--market` names.
+
+    Parameters
+    ----------
+    text : str
+        `sample:NAME` (no other option applies) or `candles:PATH` (instrument, interval and stamp are needed).
+    instrument, interval, stamp, unit, time : str, optional
+        As of `Market.from_candles`.
+    funding, mark : str, optional
+        Files of funding rates and mark prices.
+
+    Raises
+    ------
+    ConfigError
+        Unknown form, a missing option, or an option a sample does not take.
+    """
+    kind, _, rest = text.partition(":")
+    options = {
+        "instrument": instrument, "interval": interval, "stamp": stamp, "unit": unit, "time": time,
+        "funding": funding, "mark": mark,
+    }  # fmt: skip
+    if kind == "sample" and rest:
+        given = [name for name, value in options.items() if value is not None]
+        if given:
+            raise ConfigError(
+                f"--{given[0]}: a sample has its own; leave it out, or use --market candles:PATH"
+            )
+        return load(rest)
+    if kind != "candles" or not rest:
+        raise ConfigError(
+            f"--market: {text!r} is neither sample:NAME ({', '.join(names())}) nor candles:PATH"
+        )
+    if instrument is None:
+        raise ConfigError("--instrument: say what the candles are of, like binance-futures:BTCUSDT")
+    market = load_candles(rest, instrument, interval, stamp, unit, time)
+    return add_files(market, funding, mark)

@@ -1,0 +1,252 @@
+"""Orders written down in a frame (rules.md 2): checked at the door, turned into the engine's rows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from framework.engine.state import REQUEST
+from framework.errors import DataError, near
+from framework.market import Market
+from framework.options import Latency
+from framework.records import (
+    AMEND,
+    CANCEL,
+    CANCEL_ALL,
+    CLOSE,
+    GTD,
+    KIND_NAMES,
+    LIMIT,
+    MARKET,
+    NEVER,
+    NONE,
+    OPEN,
+    ORDER,
+    PENDING,
+    STOP,
+    STOP_LIMIT,
+    TIF_NAMES,
+    TRAILING,
+)
+from framework.times import parse_time
+
+COLUMNS = (
+    "ts", "instrument", "side", "type", "qty", "share", "price", "trigger", "stop", "target", "trail", "tif",
+    "post_only", "reduce_only", "expire_ts", "group", "cancel_ts", "id",
+)  # fmt: skip
+NUMBERS = ("qty", "share", "price", "trigger", "stop", "target", "trail")
+TYPES = (*KIND_NAMES[:6], "cancel_all", "amend")
+Rows = NDArray[Any]
+
+
+class Script:
+    """An orders frame as the engine's ORDER and REQUEST rows.
+
+    Raises
+    ------
+    DataError
+        A column or a cell that cannot be used: row (1 = first), column, value, fix.
+    """
+
+    def __init__(self, frame: Any, market: Market, latency: Latency, unit: str | None = None) -> None:
+        self.market = market
+        self.latency = latency
+        self.frame = as_polars(frame)
+        self.n = len(self.frame)
+        for name in self.frame.columns:
+            if name not in COLUMNS:
+                raise DataError(f"orders: unknown column '{name}': {near(name, COLUMNS)}")
+        if "ts" not in self.frame.columns:
+            raise DataError("orders: no column 'ts' (decision time, int64 ns UTC or UTC datetimes)")
+        self.ts = self.times("ts")
+        self.cells = {name: self.numbers(name) for name in NUMBERS}
+        self.orders, self.requests = self.rows()
+
+    def fail(self, row: int, column: str, words: str) -> DataError:
+        """Return the error of one cell."""
+        return DataError(f"orders row {row + 1}, {column}: {words}")
+
+    def texts(self, name: str) -> list[Any]:
+        """Return a column's cells, None where absent."""
+        return self.frame[name].to_list() if name in self.frame.columns else [None] * self.n
+
+    def times(self, name: str) -> NDArray[np.int64]:
+        """Return a time column in ns; NEVER where absent."""
+        out = np.full(self.n, NEVER, dtype=np.int64)
+        for row, value in enumerate(self.texts(name)):
+            if value is None or (isinstance(value, float) and math.isnan(value)):
+                if name == "ts":
+                    raise self.fail(row, name, "is missing")
+                continue
+            out[row] = int(value) if isinstance(value, (int, float)) else parse_time(value)
+        return out
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a number column, NaN where absent."""
+        if name not in self.frame.columns:
+            return np.full(self.n, math.nan)
+        try:
+            values = self.frame[name].cast(pl.Float64).fill_null(math.nan).to_numpy().astype(np.float64)
+        except (pl.exceptions.PolarsError, ValueError):
+            raise DataError(f"orders, {name}: holds values that are no numbers") from None
+        bad = np.flatnonzero(np.isinf(values) | (values <= 0.0))
+        if bad.size:
+            raise self.fail(int(bad[0]), name, f"{values[bad[0]]!r} must be finite and above 0; leave it empty for none")
+        return values
+
+    def check_grid(self, row: int, k: int, column: str, step: float | None) -> None:
+        """Refuse a value that is not on the instrument's grid."""
+        value = self.cells[column][row]
+        if step and not math.isnan(value) and abs(value / step - round(value / step)) > 1e-6:
+            what = "lot size" if column == "qty" else "tick size"
+            raise self.fail(row, column, f"{value!r} is off the grid of {self.market.instruments[k].id} ({what} {step!r})")
+
+    def instrument(self, row: int, value: Any) -> int:
+        """Return the instrument number of one row."""
+        ids = [i.id for i in self.market.instruments]
+        if value is None and len(ids) == 1:
+            return 0
+        if isinstance(value, int) and 0 <= value < len(ids):
+            return value
+        matches = [j for j, i in enumerate(self.market.instruments) if value in (i.id, i.symbol)]
+        if len(matches) != 1:
+            raise self.fail(row, "instrument", f"{value!r} is not in the market: {near(str(value), ids)}")
+        return matches[0]
+
+    def kind(self, row: int, value: Any) -> int:
+        """Return the kind of one row, worked out from its prices where it is not given."""
+        has = {name: not math.isnan(self.cells[name][row]) for name in NUMBERS}
+        if value is None:
+            if has["price"]:
+                return STOP_LIMIT if has["trigger"] else LIMIT
+            return STOP if has["trigger"] else MARKET
+        text = str(value).lower()
+        if text not in TYPES:
+            raise self.fail(row, "type", f"{value!r} is unknown: {near(text, TYPES)}")
+        code = {"cancel_all": CANCEL_ALL, "amend": AMEND}.get(text, TYPES.index(text))
+        needs = {LIMIT: ("price",), STOP: ("trigger",), STOP_LIMIT: ("price", "trigger"), TRAILING: ("trail",)}
+        for name in needs.get(code, ()):
+            if not has[name]:
+                raise self.fail(row, name, f"a {text} order needs a {name}")
+        for name in ("price", "trigger"):
+            if has[name] and code in (MARKET, LIMIT, STOP, TRAILING) and name not in needs.get(code, ()):
+                raise self.fail(row, name, f"a {text} order takes no {name}; change its type or leave it empty")
+        return code
+
+    def size(self, row: int, kind: int) -> None:
+        """Check that an order has exactly one of qty and share."""
+        given = [n for n in ("qty", "share") if not math.isnan(self.cells[n][row])]
+        if kind <= TRAILING and len(given) != 1:
+            raise self.fail(row, "qty", f"give exactly one of qty and share, got {' and '.join(given) or 'none'}")
+
+    def rows(self) -> tuple[Rows, Rows]:
+        """Return ORDER rows (frame order) and REQUEST rows (arrival order)."""
+        columns = {n: self.texts(n) for n in ("instrument", "side", "type", "tif", "post_only", "reduce_only", "group", "id")}
+        expire, cancel = self.times("expire_ts"), self.times("cancel_ts")
+        given = self.ids(columns["id"])
+        orders, requests, amends = [], [], []
+        for row in range(self.n):
+            k = self.instrument(row, columns["instrument"][row])
+            kind = self.kind(row, columns["type"][row])
+            one = self.market.instruments[k]
+            for name in NUMBERS:
+                if name != "share":
+                    self.check_grid(row, k, name, one.lot_size if name == "qty" else one.tick_size)
+            if kind in (AMEND, CANCEL_ALL):
+                amends.append((row, k, kind))
+                continue
+            self.size(row, kind)
+            order = self.order(row, k, kind, columns, int(expire[row]))
+            order["id"] = given[row]
+            requests.append((row, k, 0, len(orders), order))
+            orders.append(order)
+        table = np.array(orders, dtype=ORDER) if orders else np.zeros(0, ORDER)
+        return table, self.sent(table, requests, amends, cancel, given)
+
+    def ids(self, values: list[Any]) -> list[int]:
+        """Return one id per row, the frame's own or 1, 2, 3."""
+        out = []
+        for row, value in enumerate(values):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value)):
+                raise self.fail(row, "id", f"{value!r} is not a whole number")
+            out.append(row + 1 if value is None else int(value))
+        return out
+
+    def side(self, row: int, kind: int, value: Any) -> int:
+        """Return +1 or -1; a close has none."""
+        if kind == CLOSE:
+            return 0
+        code = {"buy": 1, "sell": -1, 1: 1, -1: -1}.get(value.lower() if isinstance(value, str) else value)
+        if code is None:
+            raise self.fail(row, "side", f"{value!r} must be buy or sell")
+        return code
+
+    def order(self, row: int, k: int, kind: int, columns: dict[str, list[Any]], expire: int) -> Any:
+        """Return one ORDER row."""
+        o = np.zeros(1, ORDER)[0]
+        tif = str(columns["tif"][row] or "GTC").upper()
+        if tif not in TIF_NAMES:
+            raise self.fail(row, "tif", f"{columns['tif'][row]!r} is unknown: {near(tif, TIF_NAMES)}")
+        if tif == "GTD" and expire == NEVER:
+            raise self.fail(row, "expire_ts", "a GTD order needs an expire_ts")
+        o["instrument"], o["kind"], o["side"] = k, kind, self.side(row, kind, columns["side"][row])
+        o["tif"] = GTD if expire < NEVER and tif == "GTC" else TIF_NAMES.index(tif)
+        o["post_only"] = int(bool(columns["post_only"][row]))
+        o["reduce_only"] = int(bool(columns["reduce_only"][row]) or kind == CLOSE)
+        o["group"] = int(columns["group"][row] or 0)
+        o["status"], o["known"] = PENDING, OPEN
+        o["ts"], o["end_ts"], o["expire_ts"], o["last_fill_ts"] = self.ts[row], NEVER, expire, NEVER
+        for name in NUMBERS:
+            o[name] = self.cells[name][row]
+        o["asked_qty"], o["asked_price"] = o["qty"], o["price"]
+        if kind == CLOSE:
+            o["qty"] = o["share"] = math.nan
+        o["parent"] = o["seen_bar"] = NONE
+        return o
+
+    def sent(self, table: Rows, requests: list[Any], amends: list[Any], cancel: NDArray[np.int64], given: list[int]) -> Rows:
+        """Return every request in order of arrival."""
+        out: list[tuple[Any, ...]] = []
+        row_of = {int(o["id"]): j for j, o in enumerate(table)}
+        if len(row_of) != len(table):
+            raise DataError("orders, id: an id stands twice; ids are unique")
+        empty = (math.nan,) * 5
+        for row, k, _, j, _ in requests:
+            rank = 0 if table[j]["reduce_only"] else 1
+            arrival = self.arrival(k, int(self.ts[row]))
+            table[j]["arrival_ts"] = arrival
+            out.append((arrival, rank, 2 * row, 0, j, k, *empty))
+            if cancel[row] < NEVER:
+                out.append((self.arrival(k, int(cancel[row])), 0, 2 * row + 1, CANCEL, j, k, *empty))
+        for row, k, kind in amends:
+            if kind == AMEND and given[row] not in row_of:
+                raise self.fail(row, "id", f"no order has the id {given[row]}; an amend names the order it changes")
+            j = row_of.get(given[row], NONE) if kind == AMEND else NONE
+            values = tuple(self.cells[n][row] for n in ("qty", "price", "trigger", "stop", "target")) if kind == AMEND else empty
+            out.append((self.arrival(k, int(self.ts[row])), 1 if kind == AMEND else 0, 2 * row, kind, j, k, *values))
+        made = np.array(out, dtype=REQUEST) if out else np.zeros(0, REQUEST)
+        return made[np.lexsort((made["sequence"], made["rank"], made["arrival_ts"]))]
+
+    def arrival(self, k: int, ts: int) -> int:
+        """Time at which something sent at `ts` reaches the exchange."""
+        table = self.latency.rows(self.market.instruments[k].venue)
+        at = max(int(np.searchsorted(table["ts"], ts, side="right")) - 1, 0)
+        return ts + int(table["order"][at])
+
+
+def as_polars(frame: Any) -> pl.DataFrame:
+    """Return any frame as polars."""
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    if type(frame).__module__.startswith("pandas"):
+        return pl.from_pandas(frame)
+    try:
+        return pl.DataFrame(frame)
+    except (pl.exceptions.PolarsError, TypeError, ValueError):
+        raise DataError(f"orders must be a polars or pandas frame, not {type(frame).__name__}") from None

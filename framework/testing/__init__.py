@@ -1,0 +1,26 @@
+"""What users' own tests can start too: a loopback HolySheep, and checks of strategies.
+
+Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framework.testing.holysheep import HolySheepServer, Scripted
+
+_HOME = {"HolySheepServer": "holysheep", "Scripted": "holysheep"}
+
+__all__ = ["HolySheepServer", "Scripted"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
