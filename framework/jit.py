@@ -339,9 +339,15 @@ def native(function: Callable[..., Any]) -> Any:
     """Compile `int64 -> int64` to a C function kept on disk; return its address for `call_at`."""
     if not jit_enabled():
         return function
-    with cached_here():
-        compiled = numba.cfunc("int64(int64)", cache=True, nopython=True, error_model="numpy", _nrt=False)(function)
-    return int(compiled.address)
+    if function not in natives:
+        with cached_here():
+            natives[function] = numba.cfunc(
+                "int64(int64)", cache=True, nopython=True, error_model="numpy", _nrt=False
+            )(function)
+    return int(natives[function].address)
+
+
+natives: dict[Callable[..., Any], Any] = {}
 
 
 def twin(cls: type, name: str, function: Callable[..., Any], *, is_property: bool = False) -> None:

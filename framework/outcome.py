@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from framework import metrics
 from framework.engine.tables import Tables
 from framework.instruments import Instrument
-from framework.records import CLOSE, INVERSE, KIND_NAMES, NEVER, REASONS, STATUS_NAMES, TIF_NAMES
+from framework.records import CLOSE, INVERSE, KIND_NAMES, LIQUIDATION, NEVER, REASONS, STATUS_NAMES, TIF_NAMES
 
 Rows = NDArray[Any]
 SIDES = {1: "buy", -1: "sell", 0: ""}
@@ -92,8 +92,8 @@ class Outcome:
         entry, leave = f[t["entry"]], f[t["exit"]]
         last = self.order_rows[leave["order"]]
         why = [
-            REASONS[r] if r else (KIND_NAMES[k] if k == CLOSE else "order")
-            for r, k in zip(last["reason"].tolist(), last["kind"].tolist(), strict=True)
+            REASONS[role] if role else REASONS[r] if k == LIQUIDATION else "close" if k == CLOSE else "order"
+            for role, r, k in zip(last["role"].tolist(), last["reason"].tolist(), last["kind"].tolist(), strict=True)
         ]
         return pl.DataFrame(
             {

@@ -1,4 +1,4 @@
-"""`Fills.like(tool)` against the tools themselves, fill by fill, on real bars.
+"""`Fills.like(tool)` against the tools themselves, fill by fill, on real bars and on made ones full of gaps.
 
 `golden_peers/` was written by the peers (benchmarks/peers; versions and command in each file's first line),
 so they need not be installed. Every workload runs twice: as a table of orders, and as a strategy of its own.
@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from framework import Costs, Fills, Instrument, Market, Strategy, backtest, replay_orders
+from benchmarks.peers.workload import COLUMNS, gappy
+from framework import Costs, Fills, Instrument, Latency, Market, Strategy, backtest, replay_orders
 from framework.indicators import sma
 
 HERE = Path(__file__).parent
@@ -25,7 +26,8 @@ COSTS = {
     "vectorbt": Costs(maker=FEE, taker=FEE, slippage=SLIPPAGE),
     "backtrader": Costs(maker=FEE, taker=FEE, slippage=SLIPPAGE),
 }
-EACH = [(tool, work, bars) for tool in COSTS for work in ("sma", "bracket") for bars in FILES]
+NOW = Latency(order="0ms")  # so that an order of the last close still fills at that close, as in vectorbt
+EACH = [(tool, work, bars) for tool in COSTS for work in ("sma", "bracket") for bars in ("1h", "1d", "made")]
 
 
 class Cross(Strategy):
@@ -64,6 +66,11 @@ class Bracket(Strategy):
 
 
 def candles(bars: str) -> Market:
+    if bars == "made":
+        ts, columns = gappy()
+        made = {name: columns[:, i] for i, name in enumerate(COLUMNS)} | {"ts": ts}
+        coin = Instrument("synthetic:GAPS")
+        return Market.from_candles(made, coin, "1d", stamp="open", time="ts", unit="ns")
     frame = pl.read_csv(SAMPLES / FILES[bars])
     coin = Instrument("coinbase:BTC-USD" if bars == "1h" else "bitstamp:BTCUSD")
     return Market.from_candles(frame, coin, bars, stamp="open", time="open_time_ms", unit="ms")
@@ -99,12 +106,14 @@ def check(ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
 def test_orders_fill_as_there(tool, work, bars):
     market, theirs, fills = candles(bars), golden(tool, work, bars), Fills.like(tool)
     orders = scripted(theirs, market, work, fills.at)
-    check(replay_orders(orders, market, cash=CASH, costs=COSTS[tool], fills=fills).fills, theirs)
+    result = replay_orders(orders, market, cash=CASH, costs=COSTS[tool], fills=fills, latency=NOW)
+    check(result.fills, theirs)
 
 
 @pytest.mark.parametrize(("tool", "work", "bars"), EACH)
 def test_a_strategy_trades_as_there(tool, work, bars):
     every, rest = 24 if bars == "1h" else 1, int(tool == "vectorbt")
     strategy = Cross() if work == "sma" else Bracket(every=every, rest=rest)
-    result = backtest(strategy, candles(bars), cash=CASH, costs=COSTS[tool], fills=Fills.like(tool))
+    options = {"cash": CASH, "costs": COSTS[tool], "fills": Fills.like(tool), "latency": NOW}
+    result = backtest(strategy, candles(bars), **options)
     check(result.fills, golden(tool, work, bars))

@@ -76,7 +76,7 @@ if __name__ == "__main__":
 
         w.measure("backtesting.py", backtesting.__version__, once, 1)
     else:
-        ts, bars = w.real(sys.argv[3])
+        ts, bars = w.bars_of(sys.argv[3])
         df = w.frame(bars, ts, NAMES)
         done = run(df, Sma) if sys.argv[2] == "sma" else run(df, Bracket, every=w.every(ts))
         w.write(sys.argv[4], w.versions("backtesting.py", backtesting.__version__), ts, fills(done))

@@ -69,7 +69,7 @@ if __name__ == "__main__":
 
         w.measure("backtrader", bt.__version__, once, 1)
     else:
-        ts, bars = w.real(sys.argv[3])
+        ts, bars = w.bars_of(sys.argv[3])
         df = w.frame(bars, ts)
         done, _ = run(df, Sma) if sys.argv[2] == "sma" else run(df, Bracket, every=w.every(ts))
         w.write(sys.argv[4], w.versions("backtrader", bt.__version__), ts, done.fills)

@@ -54,7 +54,7 @@ if __name__ == "__main__":
 
         w.measure(f"vectorbt-{engine}", vbt.__version__, once, 5)
     else:
-        ts, bars = w.real(sys.argv[3])
+        ts, bars = w.bars_of(sys.argv[3])
         df = w.frame(bars, ts)
         done = sma(df) if sys.argv[2] == "sma" else bracket(df, w.every(ts))
         w.write(sys.argv[4], w.versions("vectorbt", vbt.__version__), ts, fills(done))

@@ -37,8 +37,23 @@ def candles(rows: int = YEAR, seed: int = 7) -> np.ndarray:
     return np.column_stack([np.round(c, 2) for c in (first, high, low, close)] + [volume])
 
 
-def real(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (open times in ns, bars as COLUMNS) of a sample file, whose first column is open_time_ms."""
+def gappy(rows: int = 1500, seed: int = 11) -> tuple[np.ndarray, np.ndarray]:
+    """Return (open times in ns, bars as COLUMNS) of made daily bars that open far from the last close."""
+    rng = np.random.default_rng(seed)
+    jump, move = np.exp(rng.normal(0.0, 0.03, rows)), np.exp(rng.normal(0.0, 0.02, rows))
+    close = 1_000.0 * np.cumprod(jump * move)
+    first = close / move
+    high = np.maximum(first, close) * (1 + np.abs(rng.normal(0.0, 0.02, rows)))
+    low = np.minimum(first, close) * (1 - np.abs(rng.normal(0.0, 0.02, rows)))
+    prices = [np.round(c, 2) for c in (first, high, low, close)]
+    open_ts = (START_S + np.arange(rows) * 86_400) * 1_000_000_000
+    return open_ts, np.column_stack([*prices, np.full(rows, 10.0)])
+
+
+def bars_of(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (open times in ns, bars as COLUMNS): "made", or a sample file, its first column open_time_ms."""
+    if path == "made":
+        return gappy()
     with gzip.open(path, "rt") as f:
         rows = list(csv.reader(f))[1:]
     open_ts = np.array([int(r[0]) * 1_000_000 for r in rows])

@@ -31,7 +31,7 @@ def exchange_time(sim: Sim):
         best = min(best, sim.requests[next_arrival(sim)]["arrival_ts"])
     if c["script"] < c["script_end"]:
         best = min(best, sim.script[c["script"]]["arrival_ts"])
-    return max(best, c["now"])
+    return max(best, c["now"]) if best <= c["end"] else NEVER  # nothing happens after the last close
 
 
 @kernel(store=False)

@@ -81,7 +81,7 @@ def slipped(sim: Sim, side, raw, qty, bar, opens):
     """Price paid by a taker of `qty`: slippage, square-root impact, and spread on entries (rules.md 4.5)."""
     c = sim.clock[0]
     rate = c["slippage"]
-    if c["impact"] > 0.0:
+    if c["impact"] > 0.0 and qty > 0.0:
         # square-root law of market impact: cost grows with the root of the share of the bar's volume
         ratio = qty / bar["volume"] if bar["volume"] > 0.0 else 1.0
         rate += c["impact"] * math.sqrt(ratio)
@@ -351,6 +351,8 @@ def drop_group(sim: Sim, row, ts):
 def shrink_siblings(sim: Sim, row, qty, ts):
     """A bracket's exits share one quantity: what one fills the others lose."""
     parent = sim.orders[row]["parent"]
+    if is_live(sim.orders[parent]):
+        finish(sim, parent, CANCELLED, R_GROUP, ts)  # the trade is over: its entry must not go on filling
     for j in range(sim.clock[0]["n_live"]):
         other = sim.live[j]
         order = sim.orders[other]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.fills import AT_CLOSE, AT_OPEN, INSIDE, execute, finish, is_live, remaining
+from framework.engine.fills import AT_CLOSE, AT_OPEN, INSIDE, execute, finish, is_live, volume_left, wanted
 from framework.engine.ledger import nearest
 from framework.engine.state import Sim
 from framework.jit import kernel
@@ -76,12 +76,13 @@ def marketable(side, limit, price):
 def fill_whole_or_kill(sim: Sim, row, price, ts, bar, slips, place):
     """Fill-or-kill: fill the whole rest now, or cancel it."""
     order = sim.orders[row]
-    share = sim.clock[0]["volume_share"]
-    if share > 0.0 and not math.isnan(order["qty"]):
-        left = share * bar["volume"] - sim.cursor[order["instrument"]]["used"]
-        if remaining(order) > left * (1.0 + 1e-12):
-            finish(sim, row, CANCELLED, R_FOK, ts)
-            return
+    sim.account[order["instrument"]]["mark"] = price
+    qty = wanted(sim, row, price, bar, ts)
+    if qty <= 0.0:
+        return
+    if volume_left(sim, order["instrument"], qty, bar) < qty:
+        finish(sim, row, CANCELLED, R_FOK, ts)
+        return
     execute(sim, row, price, ts, bar, False, slips, place)
     if is_live(order):
         finish(sim, row, CANCELLED, R_FOK, ts)
@@ -407,13 +408,13 @@ def first_look(sim: Sim, row, ts):
         last = cur["bar"] - 1
         if last >= cur["bar_first"]:
             bar = sim.bars[last]
-            if ts <= bar["close_ts"] + c["grace"] * (bar["close_ts"] - bar["open_ts"]):
+            if ts - bar["close_ts"] <= c["grace"] * (bar["close_ts"] - bar["open_ts"]):
                 cur["fill_bar"] = last
                 look(sim, row, bar["close"], ts, bar, last, AT_CLOSE)
                 return
     elif cur["opened"] == 1:
         bar = sim.bars[cur["bar"]]
-        if ts <= bar["open_ts"] + c["grace"] * (bar["close_ts"] - bar["open_ts"]):
+        if ts - bar["open_ts"] <= c["grace"] * (bar["close_ts"] - bar["open_ts"]):
             cur["fill_bar"] = cur["bar"]
             look(sim, row, bar["open"], ts, bar, cur["bar"], AT_OPEN)
             return

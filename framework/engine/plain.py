@@ -5,10 +5,11 @@ While nothing rests, bars pass without a kernel call; the kernel catches up when
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Iterator
-from itertools import repeat
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 from framework.engine.broker import place, place_close, send_amend, send_cancel, send_cancel_all
 from framework.engine.exchange import nothing_pending
@@ -30,8 +31,28 @@ from framework.errors import OrderRejected, near
 from framework.jit import call_at, entry, native
 from framework.records import NEVER, NONE, TIF_NAMES
 
-CHUNK = 4096  # bars looked ahead, and turned into Python floats, at a time
+CHUNK = 4096  # bars turned into Python numbers at a time
+AHEAD = 64  # bars looked ahead at first; doubled while nothing happens
 NAN = math.nan
+
+
+class BarRow(NamedTuple):
+    """A bar for plain hooks: what changes from bar to bar; the rest of `Bar` are attributes of the run's class."""
+
+    open_ts: int
+    close_ts: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+def bar_class(instrument: int, interval: int) -> Callable[[Any], Any]:
+    """Return the maker of bars of one instrument and interval; three constants fewer to write for every bar."""
+    members = {"instrument": instrument, "interval": interval, "ts": BarRow.close_ts, "__slots__": ()}
+    return partial(tuple.__new__, type("Bar", (BarRow,), members))
+
 
 
 @entry("int64(int64, int64)")
@@ -256,11 +277,13 @@ class Loop:
         self.strategy = strategy
         self.features = features
         self.view = view
-        self.now = 0
         self.row = 0  # first bar the kernel has not passed, while bars pass without it
         self.sent = False
         self.brokers = [PlainBroker(self, k) for k in range(int(tables.clock["n"]))]
         self.applied = -1
+        self.block: list[Any] = []
+        self.make_bar = bar_class(0, int(tables.sim.cursor[0]["interval"]))
+        self.block_first = 0
 
     def catch_up(self) -> int:
         """Bring the kernel to the event being handled; return the arrays' address."""
@@ -280,14 +303,18 @@ class Loop:
     def run(self, progress: Callable[[int], None] | None = None) -> int:
         """Run to the end; return the last code of `advance`."""
         advance = native(advance_at)
+        ahead = AHEAD
         quiet = hasattr(self.strategy, "on_bar") and int(self.tables.sim.cursor[0]["same"]) == 1
         while True:
             if quiet:
-                end = quiet_end(self.tables.address, CHUNK)
+                end = quiet_end(self.tables.address, ahead)
                 if end != NONE:
                     self.pass_bars(end)
+                    ahead = AHEAD if self.sent else min(2 * ahead, CHUNK)
                     if progress is not None:
                         progress(self.now)
+                    if not self.sent:
+                        continue
             code = step(advance, self.tables.address)
             if code == GROW:
                 self.tables.grow()
@@ -296,34 +323,47 @@ class Loop:
             else:
                 self.wake(code)
 
-    def bars(self, first: int, end: int) -> Iterator[Bar]:
-        """Bars of instrument 0 as plain tuples of Python numbers."""
-        rows = self.tables.sim.bars[first:end]
-        close = rows["close_ts"].tolist()
-        columns = [rows[f].tolist() for f in ("open", "high", "low", "close", "volume")]
-        interval = int(self.tables.sim.cursor[0]["interval"])
-        return map(Bar._make, zip(repeat(0), repeat(interval), close, rows["open_ts"].tolist(), close, *columns, strict=False))
+    def bars(self, first: int, end: int) -> list[Any]:
+        """Bars from `first` on, to `end` at most, of instrument 0 as events of Python numbers."""
+        if not self.block_first <= first < self.block_first + len(self.block):
+            rows = self.tables.sim.bars[first : min(first + CHUNK, int(self.tables.sim.cursor[0]["bar_end"]))]
+            close = rows["close_ts"].tolist()
+            columns = [rows[f].tolist() for f in ("open", "high", "low", "close", "volume")]
+            # a pause for the collector: it would walk thousands of tuples that hold nothing but numbers
+            was_on = gc.isenabled()
+            gc.disable()
+            self.block_first, self.block = first, list(map(self.make_bar, zip(rows["open_ts"].tolist(), close, *columns, strict=False)))
+            if was_on:
+                gc.enable()
+        return self.block[first - self.block_first : end - self.block_first]
 
     def pass_bars(self, end: int) -> None:
         """Show the bars up to `end`; stop after the one whose hook sends something."""
         broker = self.brokers[0]
         on_bar = self.strategy.on_bar
-        row = int(self.tables.sim.cursor[0]["bar"])
         self.sent = False
-        for bar in self.bars(row, end):
-            row += 1
-            self.row = row
-            self.now = bar.ts
-            on_bar(bar, broker)
-            if self.sent:
-                break
+        first = int(self.tables.sim.cursor[0]["bar"])
+        while first < end and not self.sent:
+            bars = self.bars(first, end)
+            for self.row, bar in enumerate(bars, first + 1):
+                on_bar(bar, broker)
+                if self.sent:
+                    break
+            first += len(bars)
         self.catch_up()
         self.row = 0
+
+    @property
+    def now(self) -> int:
+        """Local time of the event being handled."""
+        if self.row:
+            return self.block[self.row - 1 - self.block_first].ts
+        return int(self.tables.clock["now"])
 
     def wake(self, code: int) -> None:
         """Refresh what brokers show, then call the hook."""
         c = self.tables.clock
-        self.now = int(c["now"])
+        now = int(c["now"])
         if c["applied"] != self.applied:
             self.applied = int(c["applied"])
             for broker in self.brokers:
@@ -332,7 +372,7 @@ class Loop:
         if code == WAKE_BAR:
             k = int(c["instrument"])
             b = sim.bars[row].item()
-            bar = Bar(k, int(sim.cursor[k]["interval"]), self.now, *b)
+            bar = Bar(k, int(sim.cursor[k]["interval"]), now, *b)
             self.strategy.on_bar(bar, self.brokers[k])
         elif code == WAKE_FILL:
             f = sim.fills[row]
@@ -345,7 +385,7 @@ class Loop:
             signal = Signal(*(s[n].item() for n in Signal._fields))
             self.strategy.on_signal(signal, self.brokers[signal.instrument])
         elif code == WAKE_TIMER:
-            self.strategy.on_timer(self.now, self.brokers[0])
+            self.strategy.on_timer(now, self.brokers[0])
 
     def wake_order(self, row: int) -> None:
         """Tell the strategy that an order ended without a fill."""

@@ -109,6 +109,8 @@ def learn_fill(sim: Sim, answer):
     k = fill["instrument"]
     held = sim.account[c["n"] + k]
     change = fill["side"] * fill["qty"]
+    if held["mark"] == 0.0:
+        held["mark"] = fill["price"]  # no close of this instrument was seen yet
     book_fill(sim.rules[k], held, sim.total[1], change, fill["price"], fill["fee"], c["leverage"])
     order = sim.orders[answer["order"]]
     order["known_filled"] += fill["qty"]

@@ -111,7 +111,8 @@ CLOCK = np.dtype(
         ("script_end", "i8"),
         ("timer", "i8"),  # next timer
         ("timer_step", "i8"),  # 0 = none
-        ("stop", "i8"),  # no event after this time
+        ("end", "i8"),  # the last close: nothing happens at the exchange after it
+        ("stop", "i8"),  # when the last close is seen here: no timer after it
         ("wake_fill", "i8"),
         ("wake_order", "i8"),
         ("wake_signal", "i8"),

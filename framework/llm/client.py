@@ -281,7 +281,8 @@ class HolySheep:
             self._wire = None
 
 
-def _send_all(wire: Wire, todo: SimpleQueue[tuple[str, Record]], done: SimpleQueue[tuple[str, Outcome]]) -> None:
+def _send_all(wire: Wire, todo: SimpleQueue[tuple[str, Record]],
+              done: SimpleQueue[tuple[str, Outcome]]) -> None:
     """Send until nothing is left to do; every question gets exactly one outcome."""
     while True:
         try:

@@ -24,7 +24,6 @@ class Replay(Arrivals):
         for k, rows in enumerate(case.funding):
             for ts, rate in rows:
                 self.funding.setdefault(ts - ts % SECOND, []).append((k, rate))  # rules 3.4
-        self.end_ts = max(bars[-1].close_ts for bars in self.bars)
 
     # ---- time
 
@@ -35,8 +34,9 @@ class Replay(Arrivals):
         stamps.update(t for bars in self.bars for bar in bars for t in (bar.open_ts, bar.close_ts))
         stamps.update(request.arrival for request in self.requests)
         stamps.update(order.expire_ts for order in self.orders if order.expire_ts is not None)
+        end = max(bars[-1].close_ts for bars in self.bars)
         for t in sorted(stamps):
-            if t <= self.end_ts:
+            if t <= end:
                 self.step(t)
 
     def step(self, t: int) -> None:

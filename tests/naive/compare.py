@@ -127,13 +127,18 @@ def counts_of(result: Any, case: Case) -> dict[str, Any]:
     return {**{name: result.metrics[key] for name, key in counts.items()}, "final": final}
 
 
+def amended(case: Case) -> set[int]:
+    """Ids of orders that an amend names: their price column may be the old or the new one."""
+    return {row["id"] for row in case.orders if row["type"] == "amend"}
+
+
 def differences(case: Case, naive: dict[str, Any], result: Any) -> list[str]:
     """What differs between the twin's tables and the engine's (a Result, or tables), one line each."""
     other = result if isinstance(result, dict) else tables(result, case)
     money = MONEY * scale(case, naive)
     found = [f"{name}: twin {naive[name]}, engine {other[name]}"
              for name in ("status", "ambiguous", "late") if naive[name] != other[name]]
-    found += order_differences(naive["orders"], other["orders"])
+    found += order_differences(naive["orders"], other["orders"], amended(case))
     found += row_differences("fill", naive["fills"], other["fills"], FILL_COLUMNS, money)
     found += row_differences("trade", naive["trades"], other["trades"], TRADE_COLUMNS, money)
     found += reason_differences(naive["trades"], other["trades"])
@@ -212,7 +217,8 @@ def row_differences(what: str, mine: list[dict[str, Any]], theirs: list[dict[str
     return found
 
 
-def order_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[str]:
+def order_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]],
+                      amended: set[int]) -> list[str]:
     """Orders by id: status, reason, quantities, ends."""
     found = []
     others = {row["id"]: row for row in theirs}
@@ -226,7 +232,8 @@ def order_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) 
         names += ["end_ts"] if a["status"] != "open" else []
         names += ["side"] if a["side"] else []
         found += [f"order {a['id']} {x}: twin {a[x]!r}, engine {b[x]!r}" for x in names if a[x] != b[x]]
-        sizes = ["filled_qty", "avg_price", "price"] + (["qty"] if a["reason"] != "below lot" else [])
+        sizes = ["filled_qty", "avg_price"] + (["price"] if a["id"] not in amended else [])
+        sizes += ["qty"] if a["reason"] != "below lot" else []
         found += [f"order {a['id']} {x}: twin {a[x]!r}, engine {b[x]!r}" for x in sizes
                   if not same(a[x], b[x], CLOSE if x == "avg_price" else EXACT, 1e-300)]
     return found

@@ -107,7 +107,7 @@ class Execution:
         self.execute(order, raw, qty, i, maker=maker, slipped=slipped)
 
     def reduced(self, order: Order) -> bool:
-        """Cut closes and reduce-only orders to the position (rules 4.8); False if there is nothing to reduce."""
+        """Cut closes and reduce-only orders to the position (rules 4.8); False if it is nothing."""
         if order.kind != "close" and not order.reduce_only:
             return True
         position = self.ledger.positions[order.k].qty
