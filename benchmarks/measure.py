@@ -46,9 +46,9 @@ def call(command: Sequence[str], env: dict[str, str] | None) -> subprocess.Compl
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the last line a failed command said."""
-    said = (done.stderr or done.stdout).strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
+    """Return the last line a failed command said, without this machine's folders."""
+    said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+    return said[-1].replace(sys.executable, "python").replace(str(ROOT), ".")
 
 
 def child(command: Sequence[str], env: dict[str, str] | None = None) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class Plan:
             latency=[self.latency.rows(one.venue) for one in self.market.instruments], **more,
         )  # fmt: skip
 
+    def with_answers(self, asked: Answers | None) -> Plan:
+        """Return the plan over a market that carries these answers as signals."""
+        return self if asked is None else replace(self, market=replace(self.market, signals=asked.signals))
+
     def check(self) -> None:
         """Refuse what cannot be run: no bars, no money, two currencies in one account."""
         if not isinstance(self.market, Market):
@@ -112,20 +116,50 @@ def backtest(
     ConfigError, DataError, StrategyError
         One line each, naming what is wrong and the fix.
     """
+    cls, params = class_of(strategy)
+    plan = make_plan(
+        market, cash=cash, costs=costs, latency=latency, fills=fills, leverage=leverage, margin=margin, risk=risk,
+        strict=strict, seed=seed, sample=sample,
+    )  # fmt: skip
+    asked = ask_all(cls, params, plan, analyst)
+    plan = plan.with_answers(asked)
+    tables = run(cls, params, plan, say, progress)
+    return package(tables, plan, cls, params, asked, rerun=lambda rule: _with_rule(cls, params, plan, rule))
+
+
+def ask_all(
+    cls: type[Strategy], params: dict[str, Any], plan: Plan, analyst: Analyst | None
+) -> Answers | None:
+    """Ask everything the strategy wants to know over the plan's market; a mistake in its `ask` is one line."""
+    try:
+        return answers(cls(**params), plan.market, analyst, plan.latency.feed_ns)
+    except FrameworkError:
+        raise
+    except Exception as error:
+        raise told(cls, error) from error
+
+
+def class_of(strategy: Strategy | type[Strategy]) -> tuple[type[Strategy], dict[str, Any]]:
+    """Return the class of a strategy and the parameters that were given: a run makes its own object."""
     cls = type(strategy) if isinstance(strategy, Strategy) else strategy
     if not (isinstance(cls, type) and issubclass(cls, Strategy)):
         raise StrategyError(f"strategy must be a Strategy class or object, not {type(strategy).__name__}")
-    params = strategy.params if isinstance(strategy, Strategy) else {}
+    return cls, strategy.params if isinstance(strategy, Strategy) else {}
+
+
+def make_plan(
+    market: Market, *, cash: float = 10_000.0, costs: Costs | None = None, latency: Latency | None = None,
+    fills: Fills | None = None, leverage: float = 1.0, margin: str = "cross", risk: Risk | None = None,
+    strict: bool = False, seed: int = 0, sample: str | int | None = None,
+) -> Plan:
+    """Return the checked plan of a run; options as in `backtest`."""
+    if isinstance(cash, (int, np.integer)) and not isinstance(cash, bool):
+        cash = float(cash)
     plan = Plan(
-        market, float(cash) if isinstance(cash, (int, np.integer)) and not isinstance(cash, bool) else cash,
-        costs or Costs(), latency or Latency(), fills or Fills(), leverage, margin, risk, strict, seed, sample,
-    )  # fmt: skip
+        market, cash, costs or Costs(), latency or Latency(), fills or Fills(), leverage, margin, risk, strict, seed, sample
+    )
     plan.check()
-    asked = answers(cls(**params), market, analyst)
-    if asked is not None:
-        plan = replace(plan, market=replace(market, signals=asked.signals))
-    tables = run(cls, params, plan, say, progress)
-    return package(tables, plan, cls, params, asked, rerun=lambda rule: _with_rule(cls, params, plan, rule))
+    return plan
 
 
 def replay_orders(
@@ -148,10 +182,10 @@ def replay_orders(
     """
     from framework.script import Script
 
-    plan = Plan(
-        market, cash, costs or Costs(), latency or Latency(), fills or Fills(), leverage, margin, risk, strict, seed, sample
-    )
-    plan.check()
+    plan = make_plan(
+        market, cash=cash, costs=costs, latency=latency, fills=fills, leverage=leverage, margin=margin, risk=risk,
+        strict=strict, seed=seed, sample=sample,
+    )  # fmt: skip
     script = Script(orders, market, plan.latency)
 
     def once(chosen: Plan) -> Tables:
@@ -194,9 +228,11 @@ def fresh(cls: type[Strategy], params: dict[str, Any], market: Market, feed_ns: 
 def told(cls: type, error: BaseException) -> StrategyError:
     """Return an exception of the user's code as one line: class, hook, file and line."""
     place, trace = "", error.__traceback__
+    home = getattr(sys.modules.get(cls.__module__), "__file__", None)  # a library's frames below it say nothing
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not Path(code.co_filename).is_relative_to(Path(__file__).parent):
+        is_ours = Path(code.co_filename).is_relative_to(Path(__file__).parent)
+        if code.co_filename == home or not (is_ours or (home and f", {Path(home).name}:" in place)):
             place = f".{code.co_name}, {Path(code.co_filename).name}:{trace.tb_lineno}"
         trace = trace.tb_next
     words = str(error).replace("\n", " ")
@@ -204,17 +240,18 @@ def told(cls: type, error: BaseException) -> StrategyError:
 
 
 def run(
-    cls: type[Strategy], params: dict[str, Any], plan: Plan, say: Say | None, progress: Callable[[int], None] | None
+    cls: type[Strategy], params: dict[str, Any], plan: Plan, say: Say | None, progress: Callable[[int], None] | None,
+    code: translate.Compiled | None = None,
 ) -> Tables:
-    """Run a strategy's hooks over the plan's market, compiled or plain."""
+    """Run a strategy's hooks over the plan's market, compiled or plain; `code` = its compiled form, when rehearsed."""
     made = fresh(cls, params, plan.market, plan.latency.feed_ns)
     tables = Tables(plan.market, engine_setup(made, plan))
     wake(tables, made)
     if cls.compiled and jit_enabled():
-        code = run_compiled(made, tables, plan, say)
+        done = run_compiled(made, tables, plan, say, code)
     else:
-        code = run_plain(made, tables, progress)
-    finish(tables, code, cls.__name__)
+        done = run_plain(made, tables, progress)
+    finish(tables, done, cls.__name__)
     return tables
 
 
@@ -248,15 +285,18 @@ def wake(tables: Tables, made: Strategy) -> None:
             cursor["same"] = 0
 
 
-def run_compiled(made: Strategy, tables: Tables, plan: Plan, say: Say | None) -> int:
+def run_compiled(
+    made: Strategy, tables: Tables, plan: Plan, say: Say | None, code: translate.Compiled | None = None
+) -> int:
     """Run compiled hooks to the end."""
     if say is not None and is_cold():
         say("compiling the engine for this machine, once (it is kept for later runs)")
     advance = native(advance_at)
     mark_warm()
-    code = translate.translate(made)
-    rehearse(made, code, plan.market, lambda m: fresh(type(made), made.params, m, plan.latency.feed_ns),
-             lambda m: (engine_setup(made, replace(plan, market=m)), wake), say)  # fmt: skip
+    if code is None or code.fields != translate.fields_of(made):
+        code = translate.translate(made)
+        rehearse(made, code, plan.market, lambda m: fresh(type(made), made.params, m, plan.latency.feed_ns),
+                 lambda m: (engine_setup(made, replace(plan, market=m)), wake), say)  # fmt: skip
     me = code.pack(made)
     while True:
         done = int(call_compiled(code, tables, me, advance))
@@ -312,7 +352,7 @@ def package(
         metrics=lambda: outcome.metrics(asked.coverage if asked else None), params=params,
         manifest=manifest(plan, cls, params, asked, outcome), fingerprint=outcome.fingerprint, status=status,
         bounds=lambda: bounds(outcome, plan, rerun), notes=notes(plan, outcome, asked),
-        cassette=asked.cassette if asked else b"",
+        cassette=asked.tape if asked else b"",
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from framework.errors import StrategyError
 from framework.llm.decision import Decision, Prompt, signal_rows
 from framework.llm.prompt import Brief, make_brief
-from framework.llm.record import canonical
 from framework.market import Market, View
 from framework.strategy import Analyst, Strategy
 from framework.times import format_interval, parse_duration, parse_interval
 
-HISTORY = 600  # bars of history a brief is made from
+HISTORY = 600  # bars of history a brief is made from, at least
+DAY = 86_400_000_000_000  # ns: what the 24 h change looks back
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Answers:
     name: str
     stand_in: bool
     describe: dict[str, Any]
-    cassette: bytes
+    tape: Callable[[], bytes]
 
     @property
     def due(self) -> int:
@@ -85,26 +85,29 @@ def market_brief(view: View, instrument: int = 0, interval: str | int | None = N
     interval
         Which bars; default the finest.
     """
-    bars = view.bars(HISTORY, interval, instrument)
-    length = parse_interval(interval) if interval else int(bars[-1]["close_ts"] - bars[-1]["open_ts"]) if len(bars) else 0
+    last = view.bars(1, interval, instrument)
+    length = parse_interval(interval) if interval else int(last[-1]["close_ts"] - last[-1]["open_ts"]) if len(last) else DAY
+    bars = view.bars(max(HISTORY, DAY // length + 2), interval, instrument)
     return make_brief(view.now, view.instruments[instrument].symbol, length, bars)
 
 
-def question_times(made: Strategy, market: Market) -> range:
+def question_times(made: Strategy, market: Market, feed_ns: int = 0) -> range:
     """Return the times at which `ask` is called: every `ask_every`, on its own grid, inside the market."""
     step = parse_duration(made.ask_every)
     if step <= 0:
         raise StrategyError(f"{type(made).__name__}.ask_every must be longer than 0, like \"4h\"")
     bars = market.match_bars(0)
-    first = int(bars["close_ts"][min(made.warmup, len(bars) - 1)])
+    if not len(bars):
+        return range(0)
+    first = int(bars["close_ts"][min(made.warmup, len(bars) - 1)]) + feed_ns
     return range(-(-first // step) * step, market.stop + 1, step)
 
 
-def prompts_of(made: Strategy, market: Market) -> list[Prompt]:
+def prompts_of(made: Strategy, market: Market, feed_ns: int = 0) -> list[Prompt]:
     """Call `ask` at every question time and return what it wants to ask."""
-    view = View(market, market.start, 0, made.bars)
+    view = View(market, market.start, feed_ns, made.bars)
     found: list[Prompt] = []
-    for ts in question_times(made, market):
+    for ts in question_times(made, market, feed_ns):
         asked = made.ask(view.at(ts))  # type: ignore[attr-defined]
         for one in asked if isinstance(asked, (list, tuple)) else [asked]:
             if one is None:
@@ -127,7 +130,7 @@ def index_of(brief: Brief, market: Market) -> int:
     return 0
 
 
-def answers(made: Strategy, market: Market, analyst: Analyst | None) -> Answers | None:
+def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: int = 0) -> Answers | None:
     """Ask everything the strategy wants to know; None when it asks nothing or the market brings its signals."""
     if not callable(getattr(made, "ask", None)) or len(market.signals):
         return None
@@ -136,11 +139,15 @@ def answers(made: Strategy, market: Market, analyst: Analyst | None) -> Answers 
 
         analyst = Rules()
     made.setup()
-    prompts = prompts_of(made, market)
+    prompts = prompts_of(made, market, feed_ns)
     decisions = analyst.decide(prompts)
     records = getattr(analyst, "records", None)
-    kept = records({d.key for d in decisions}) if records else []
-    tape = "".join(canonical(r) + "\n" for r in kept).encode()
+
+    def tape() -> bytes:
+        from framework.llm.cassette import encode
+
+        return encode(records({d.key for d in decisions})) if records else b""
+
     describe = getattr(analyst, "describe", None)
     said = describe() if describe else {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
     return Answers(

@@ -139,7 +139,8 @@ ORDER_FIELDS = (
     ("parent", "i8"),  # bracket child: row of its entry, NONE otherwise
     ("triggered", "i8"),  # stop-limit and capped stops: 1 = works as limit or market now
     ("role", "i8"),  # R_STOP, R_TARGET, R_TRAIL for bracket children, else 0
-    ("seen_bar", "i8"),  # first bar this order was matched against; NONE before
+    ("seen_bar", "i8"),  # bar of its first look; NONE before
+    ("works_in", "i8"),  # bar inside which it may be matched: one whose open it met
     ("known", "i8"),  # status as the strategy knows it
     ("known_filled", "f8"),
 )

@@ -69,7 +69,7 @@ class Result:
         price: Table = None,
         bounds: Mapping[str, Mapping[str, Any]] | Callable[[], Mapping[str, Mapping[str, Any]] | None] | None = None,
         notes: Sequence[str] = (),
-        cassette: bytes | str = b"",
+        cassette: bytes | str | Callable[[], bytes] = b"",
     ) -> None:
         self._tables: dict[str, Table] = {
             "orders": orders, "fills": fills, "trades": trades, "equity": equity, "decisions": decisions,
@@ -82,7 +82,7 @@ class Result:
         self.status = status
         self._bounds = bounds
         self.notes: list[str] = list(notes)
-        self.cassette = cassette.encode() if isinstance(cassette, str) else cassette
+        self._cassette = cassette.encode() if isinstance(cassette, str) else cassette
         self.folder: Path | None = None
 
     def _table(self, name: str) -> pl.DataFrame:
@@ -138,6 +138,11 @@ class Result:
         """[worst, chosen, best]: key metrics under each intrabar rule; None where the run has no candles."""
         found = self._bounds() if callable(self._bounds) else self._bounds
         return {name: dict(row) for name, row in found.items()} if found else None
+
+    @cached_property
+    def cassette(self) -> bytes:
+        """The recorded decisions as canonical JSON lines."""
+        return self._cassette() if callable(self._cassette) else self._cassette
 
     @property
     def name(self) -> str:

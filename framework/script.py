@@ -205,11 +205,11 @@ class Script:
         o["asked_qty"], o["asked_price"] = o["qty"], o["price"]
         if kind == CLOSE:
             o["qty"] = o["share"] = math.nan
-        o["parent"] = o["seen_bar"] = NONE
+        o["parent"] = o["seen_bar"] = o["works_in"] = NONE
         return o
 
     def sent(self, table: Rows, requests: list[Any], amends: list[Any], cancel: NDArray[np.int64], given: list[int]) -> Rows:
-        """Return every request in order of arrival."""
+        """Return every request in the order it is sent."""
         out: list[tuple[Any, ...]] = []
         row_of = {int(o["id"]): j for j, o in enumerate(table)}
         if len(row_of) != len(table):
@@ -219,17 +219,19 @@ class Script:
             rank = 0 if table[j]["reduce_only"] else 1
             arrival = self.arrival(k, int(self.ts[row]))
             table[j]["arrival_ts"] = arrival
-            out.append((arrival, rank, 2 * row, 0, j, k, *empty))
+            out.append((int(self.ts[row]), arrival, rank, 2 * row, 0, j, k, *empty))
             if cancel[row] < NEVER:
-                out.append((self.arrival(k, int(cancel[row])), 0, 2 * row + 1, CANCEL, j, k, *empty))
+                sent = int(cancel[row])
+                out.append((sent, self.arrival(k, sent), 0, 2 * row + 1, CANCEL, j, k, *empty))
         for row, k, kind in amends:
             if kind == AMEND and given[row] not in row_of:
                 raise self.fail(row, "id", f"no order has the id {given[row]}; an amend names the order it changes")
             j = row_of.get(given[row], NONE) if kind == AMEND else NONE
             values = tuple(self.cells[n][row] for n in ("qty", "price", "trigger", "stop", "target")) if kind == AMEND else empty
-            out.append((self.arrival(k, int(self.ts[row])), 1 if kind == AMEND else 0, 2 * row, kind, j, k, *values))
+            sent = int(self.ts[row])
+            out.append((sent, self.arrival(k, sent), 1 if kind == AMEND else 0, 2 * row, kind, j, k, *values))
         made = np.array(out, dtype=REQUEST) if out else np.zeros(0, REQUEST)
-        return made[np.lexsort((made["sequence"], made["rank"], made["arrival_ts"]))]
+        return made[np.lexsort((made["sequence"], made["ts"]))]
 
     def arrival(self, k: int, ts: int) -> int:
         """Time at which something sent at `ts` reaches the exchange."""

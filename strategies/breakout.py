@@ -10,8 +10,8 @@ from framework.indicators import atr, rolling_max, rolling_min
 class Breakout(Strategy):
     """Buy a close above the highest high of the last `channel` bars, sell one below the lowest low.
 
-    The channel ends one bar before the one that breaks it (Donchian). Every entry carries its exits, so that there is
-    nothing to do until the position is flat again.
+    The channel ends one bar before the one that breaks it (Donchian). Every entry carries its exits, so that
+    there is nothing to do until the position is flat again.
     """
 
     channel: int = 240  # bars
@@ -35,7 +35,9 @@ class Breakout(Strategy):
                 self.enter(bar, broker, +1, width)
             elif bar.close < self.lower:
                 self.enter(bar, broker, -1, width)
-        self.upper = rolling_max(self.highs, bar.high)  # after the decision: this bar belongs to the next channel
+        self.upper = rolling_max(
+            self.highs, bar.high
+        )  # after the decision: this bar belongs to the next channel
         self.lower = rolling_min(self.lows, bar.low)
 
     def enter(self, bar, broker, side, width):

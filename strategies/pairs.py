@@ -1,4 +1,4 @@
-"""Pairs: when the price ratio of two coins is far from its recent mean, sell the dear one and buy the cheap one."""
+"""Pairs: when the price ratio of two coins is far from its mean, sell the dear one and buy the cheap one."""
 
 import math
 
@@ -8,9 +8,10 @@ from framework.indicators import zscore
 
 @compiled
 class Pairs(Strategy):
-    """Trade the z-score of log(price 0 / price 1), the market's first two instruments, both legs of equal value.
+    """Trade the z-score of log(price 0 / price 1) of the first two instruments, both legs of equal value.
 
-    It loses on its sample: twice, in 2018 and 2019, ETH fell against BTC for months and did not come back in time.
+    It loses on its sample: twice, in 2018 and 2019, ETH fell against BTC for months and did not come back in
+    time.
     """
 
     window: int = 60  # bars
@@ -28,7 +29,9 @@ class Pairs(Strategy):
     def on_bar(self, bar, broker):
         if bar.instrument == 0:
             self.first_ts = bar.close_ts
-        elif bar.instrument == 1 and bar.close_ts == self.first_ts:  # both legs of this close are seen: once a day
+        elif (
+            bar.instrument == 1 and bar.close_ts == self.first_ts
+        ):  # both legs of this close are seen: once a day
             z = zscore(self.spread, math.log(broker.at(0).price / bar.close))
             if self.side == 0 and z > self.enter:
                 self.hold(broker, -1)

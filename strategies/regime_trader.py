@@ -4,11 +4,12 @@ from framework import Strategy, market_brief
 
 
 class RegimeTrader(Strategy):
-    """Enter once in each regime, with the model's own stop and target, when it is confident; leave when that changes.
+    """Enter once in each regime with the model's stop and target, if it is confident; leave with the regime.
 
-    The model sees the market brief and nothing else; what it says is one signal, checked before it comes here. Code
-    decides: below `min_confidence` nothing is opened, and a position never takes more than `max_share`. With the offline
-    stand-in `Rules` it gains a little on the sample before fees and slippage, and loses after them.
+    The model sees the market brief and nothing else; what it says is one signal, checked before it comes
+    here. Code decides: below `min_confidence` nothing is opened, and a position never takes more than
+    `max_share`. With the offline stand-in `Rules` it gains a little on the sample before fees and slippage,
+    and loses after them.
     """
 
     min_confidence: float = 0.6
@@ -24,7 +25,9 @@ class RegimeTrader(Strategy):
         return market_brief(view)
 
     def on_signal(self, signal, broker):
-        if signal.regime != self.regime or broker.position * signal.direction < 0.0:  # another view of the market
+        if (
+            signal.regime != self.regime or broker.position * signal.direction < 0.0
+        ):  # another view of the market
             self.regime = signal.regime
             self.is_new = True
             if broker.position != 0.0:

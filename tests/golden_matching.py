@@ -218,6 +218,15 @@ golden("stop_rest_goes_on_as_market", "4.3 4.5",
        [order(1, t(1), "buy 15 market", stop=95.0)],
        [F(1, t(1), 100.0, 10.0), F(1, t(2), 101.0, 5.0), F(2, t(3), 95.0, 5.0), F(2, t(3), 97.0, 10.0)],
        {1: DONE, 2: STOPPED}, options=CAP, qtys={2: 15.0})
+golden("no_more_entering_after_an_exit", "4.3", bars(FLAT, "100 100 96 100", "94 94 94 94", FLAT),
+       # 10 of 15 bought; the stop takes them at the open of bar 2, the other 5 are not bought any more
+       [order(1, t(1), "buy 15 market", stop=95.0)], [F(1, t(1), 100.0, 10.0), F(2, t(2), 94.0, 10.0)],
+       {1: OTHER, 2: STOPPED}, options=CAP)
+golden("a_later_fill_has_its_bracket", "4.3 4.8", bars(FLAT, FLAT, FLAT, "100 100 94 96 300"),
+       # 10 bought on bar 1; on bar 2 the close takes the whole cap; on bar 3 the other 15 bear a new stop
+       [order(1, t(1), "buy 25 market", stop=95.0), order(2, t(1, 30_000), "close")],
+       [F(1, t(1), 100.0, 10.0), F(2, t(2), 100.0, 10.0), F(1, t(3), 100.0, 15.0), F(4, t(4), 95.0, 15.0)],
+       {1: DONE, 2: DONE, 3: ("cancelled", "position closed"), 4: STOPPED}, options=CAP, late=1)
 golden("gtd_expires_inside_a_bar", "4", bars(FLAT, "100 100 97 100", "97 97 97 97"),
        [order(1, t(1), "buy 1 limit 98", tif="GTD", expire_ts=t(1, 30_000))], [],
        {1: ("expired", "past expire_ts")}, ends={1: t(1, 30_000)})

@@ -154,6 +154,7 @@ def new_row(sim: Sim, k, kind, side, qty, share, price):
     o["trail"] = NAN
     o["parent"] = NONE
     o["seen_bar"] = NONE
+    o["works_in"] = NONE
     c["n_orders"] += 1
     c["next_id"] += 1
     sim.mine[c["n_mine"]] = row

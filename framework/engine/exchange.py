@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from framework.engine.ledger import equity_of, identity_break, notional
-from framework.engine.margin import bust, liquidate_at
-from framework.engine.matching import match_inside, match_open
+from framework.engine.margin import bust, last_opened, liquidate_at
+from framework.engine.matching import expire, match_close, match_inside, match_open, sweep
 from framework.engine.requests import arrive, next_arrival
 from framework.engine.state import E_IDENTITY, J_FUNDING, Sim
 from framework.jit import kernel
@@ -29,8 +29,6 @@ def exchange_time(sim: Sim):
             best = min(best, sim.marks[cur["mark"]]["ts"])
     if c["n_requests"] > 0:
         best = min(best, sim.requests[next_arrival(sim)]["arrival_ts"])
-    if c["script"] < c["script_end"]:
-        best = min(best, sim.script[c["script"]]["arrival_ts"])
     return max(best, c["now"]) if best <= c["end"] else NEVER  # nothing happens after the last close
 
 
@@ -92,9 +90,11 @@ def close_bar(sim: Sim, k):
         match_inside(sim, k)
     q = sim.account[k]["position"]
     if q != 0.0 and cur["mark_bar"] != cur["bar"]:
-        liquidate_at(sim, k, bar["low"] if q > 0.0 else bar["high"], bar["open"], bar["close_ts"], bar)
+        liquidate_at(sim, k, bar["low"] if q > 0.0 else bar["high"], bar["open"], True, bar["close_ts"], bar)
     sim.account[k]["mark"] = bar["close"]
-    cur["last"] = bar["close"]
+    if sim.clock[0]["at_close"] == 1 and sim.clock[0]["n_live"] > 0:
+        match_close(sim, k)
+        sim.account[k]["mark"] = bar["close"]
     cur["opened"] = 0
     cur["bar"] += 1
     sim.clock[0]["closed"] = 1
@@ -107,12 +107,10 @@ def open_bar(sim: Sim, k):
     bar = sim.bars[cur["bar"]]
     cur["opened"] = 1
     cur["used"] = 0.0
-    cur["last"] = bar["open"]
     sim.account[k]["mark"] = bar["open"]
+    liquidate_at(sim, k, bar["open"], bar["open"], False, bar["open_ts"], bar)
     if sim.clock[0]["n_live"] > 0:
         match_open(sim, k)
-        sim.account[k]["mark"] = bar["open"]
-    liquidate_at(sim, k, bar["open"], bar["open"], bar["open_ts"], bar)
 
 
 @kernel(store=False)
@@ -122,9 +120,9 @@ def take_mark(sim: Sim, k, ts):
     price = sim.marks[cur["mark"]]["price"]
     cur["mark"] += 1
     cur["mark_price"] = price
-    cur["mark_bar"] = cur["bar"]
-    row = min(cur["bar"], cur["bar_end"] - 1)
-    liquidate_at(sim, k, price, price, ts, sim.bars[row])
+    if cur["opened"] == 1:
+        cur["mark_bar"] = cur["bar"]
+    liquidate_at(sim, k, price, price, False, ts, sim.bars[last_opened(sim, k)])
 
 
 @kernel(store=False)
@@ -159,6 +157,10 @@ def exchange(sim: Sim, ts):
             close_bar(sim, k)
     if c["closed"] == 1 and c["bust"] == 0 and equity_of(sim, 0) <= 0.0:
         bust(sim, ts)
+    if c["n_live"] > 0:
+        for k in range(n):
+            expire(sim, k, ts + 1)
+        sweep(sim)
     for k in range(n):
         cur = sim.cursor[k]
         if cur["opened"] == 0 and cur["bar"] < cur["bar_end"] and sim.bars[cur["bar"]]["open_ts"] <= ts:
@@ -190,5 +192,5 @@ def due_elsewhere(sim: Sim, k):
         if cur["mark"] < cur["mark_end"]:
             best = min(best, sim.marks[cur["mark"]]["ts"])
     if c["script"] < c["script_end"]:
-        best = min(best, sim.script[c["script"]]["arrival_ts"])
+        best = min(best, sim.script[c["script"]]["ts"])
     return best

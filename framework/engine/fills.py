@@ -37,6 +37,7 @@ from framework.records import (
     R_MARGIN,
     R_NONE,
     R_NOTIONAL,
+    R_PRICE,
     R_REDUCE_ONLY,
     R_RISK,
     R_STOP,
@@ -116,14 +117,14 @@ def wanted(sim: Sim, row, raw, bar, ts):
         if q == 0.0:
             finish(sim, row, CANCELLED, R_FLAT, ts)
             return 0.0
-        if order["n_fills"] == 0:
+        if order["side"] == 0:
             order["side"] = SELL if q > 0.0 else BUY
             order["qty"] = abs(q)
-            drop_children(sim, k, ts)
         if (q > 0.0) == (order["side"] == BUY):
             finish(sim, row, CANCELLED, R_FLAT, ts)
             return 0.0
-        return min(remaining(order), abs(q))
+        order["qty"] = min(order["qty"], order["filled"] + abs(q))
+        return remaining(order)
     if math.isnan(order["qty"]):
         opens = q == 0.0 or (q > 0.0) == (order["side"] == BUY)
         taker = order["kind"] != LIMIT and order["kind"] != STOP_LIMIT
@@ -132,13 +133,12 @@ def wanted(sim: Sim, row, raw, bar, ts):
         if order["qty"] <= 0.0:
             finish(sim, row, REJECTED, R_LOT, ts)
             return 0.0
-    rest = remaining(order)
     if order["reduce_only"] == 1:
         if q == 0.0 or (q > 0.0) == (order["side"] == BUY):
             finish(sim, row, CANCELLED, R_REDUCE_ONLY, ts)
             return 0.0
-        return min(rest, abs(q))
-    return rest
+        order["qty"] = min(order["qty"], order["filled"] + abs(q))
+    return remaining(order)
 
 
 @kernel(store=False)
@@ -200,9 +200,11 @@ def allowed_by_risk(sim: Sim, k, side, qty, price):
 
 @kernel(store=False)
 def below_notional(sim: Sim, k, order, qty, price):
-    """True when the order's value is under the venue's minimum; exits are exempt."""
+    """True when the order's value is under the venue's minimum; exits are exempt, limits were tested at arrival."""
     rule = sim.rules[k]
     if order["reduce_only"] == 1 or order["kind"] == CLOSE or order["filled"] > 0.0:
+        return False
+    if (order["kind"] == LIMIT or order["kind"] == STOP_LIMIT) and math.isnan(order["share"]):
         return False
     return notional(rule["kind"], rule["multiplier"], qty, price) < rule["min_notional"] * (1.0 - 1e-12)
 
@@ -252,7 +254,7 @@ def respond_fill(sim: Sim, row, index, ts, earliest, place):
     """Queue the answer for a fill; inside a bar its time is `earliest`, else ts + response latency."""
     c = sim.clock[0]
     k = sim.orders[row]["instrument"]
-    seen = earliest if place == INSIDE else ts + sim.latency[latency_row(sim, k, ts)]["response"]
+    seen = earliest if place == INSIDE or place == FORCED else ts + sim.latency[latency_row(sim, k, ts)]["response"]
     seen = max(seen, c["last_seen_ts"])
     c["last_seen_ts"] = seen
     answer = sim.responses[c["n_responses"]]
@@ -285,7 +287,10 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     q = sim.account[k]["position"]
     opens = q == 0.0 or (q > 0.0) == (side == BUY) or qty > abs(q) * (1.0 + 1e-9)
     price = slipped(sim, side, raw, qty, bar, opens) if slips else raw
-    if price <= 0.0 or below_notional(sim, k, order, order["qty"], price):
+    if price <= 0.0:
+        finish(sim, row, REJECTED, R_PRICE, ts)
+        return 0.0
+    if below_notional(sim, k, order, order["qty"], price):
         finish(sim, row, REJECTED, R_NOTIONAL, ts)
         return 0.0
     if not allowed_by_risk(sim, k, side, qty, price):
@@ -296,17 +301,21 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     if possible <= 0.0:
         finish(sim, row, REJECTED, R_MARGIN, ts)
         return 0.0
+    if possible < qty and slips:
+        price = slipped(sim, side, raw, possible, bar, False)  # only what closes fills
+    if order["kind"] == CLOSE:
+        drop_children(sim, k, ts)
     fee = notional(rule["kind"], rule["multiplier"], possible, price) * rate
     sim.cursor[k]["used"] += possible
     write_fill(sim, row, possible, raw, price, fee, 1 if maker else 0, ts, bar, place)
     if possible < qty:
         finish(sim, row, REJECTED, R_MARGIN, ts)
-    after_fill(sim, row, possible, q, price, ts)
+    after_fill(sim, row, possible, q, price, ts, place)
     return possible
 
 
 @kernel(store=False)
-def after_fill(sim: Sim, row, qty, before, price, ts):
+def after_fill(sim: Sim, row, qty, before, price, ts, place):
     """What a fill sets off: bracket children, the rest of its group, exits that lost their position."""
     c = sim.clock[0]
     order = sim.orders[row]
@@ -314,8 +323,8 @@ def after_fill(sim: Sim, row, qty, before, price, ts):
     if order["role"] != R_NONE:
         shrink_siblings(sim, row, qty, ts)
     else:
-        protect(sim, row, qty, price, ts)
-        if order["group"] != 0:
+        protect(sim, row, qty, price, ts, place)
+        if order["group"] != 0 and order["n_fills"] == 1:
             drop_group(sim, row, ts)
     after = sim.account[k]["position"]
     if before != 0.0 and (after == 0.0 or (after > 0.0) != (before > 0.0)):
@@ -345,26 +354,34 @@ def drop_group(sim: Sim, row, ts):
         order = sim.orders[other]
         if other != row and order["group"] == group and order["role"] == R_NONE and is_live(order):
             finish(sim, other, CANCELLED, R_GROUP, ts)
+    for j in range(sim.clock[0]["n_requests"]):
+        request = sim.requests[j]
+        if request["kind"] == 0 and request["row"] != row:
+            order = sim.orders[request["row"]]
+            if order["group"] == group and order["status"] == PENDING:
+                order["reason"] = R_GROUP  # still on its way: it ends when it arrives
 
 
 @kernel(store=False)
 def shrink_siblings(sim: Sim, row, qty, ts):
     """A bracket's exits share one quantity: what one fills the others lose."""
     parent = sim.orders[row]["parent"]
-    if is_live(sim.orders[parent]):
-        finish(sim, parent, CANCELLED, R_GROUP, ts)  # the trade is over: its entry must not go on filling
+    whole = sim.orders[row]["status"] == FILLED
     for j in range(sim.clock[0]["n_live"]):
         other = sim.live[j]
         order = sim.orders[other]
         if other == row or order["parent"] != parent or not is_live(order):
             continue
-        order["qty"] -= qty
-        if remaining(order) == 0.0 or sim.orders[row]["status"] == FILLED:
+        if not whole:
+            order["qty"] -= qty
+        if whole or remaining(order) == 0.0:
             finish(sim, other, CANCELLED, R_GROUP, ts)
+    if is_live(sim.orders[parent]):
+        finish(sim, parent, CANCELLED, R_GROUP, ts)  # the trade is over: its entry must not go on filling
 
 
 @kernel(store=False)
-def protect(sim: Sim, row, qty, price, ts):
+def protect(sim: Sim, row, qty, price, ts, place):
     """Create (or enlarge) the exits of an entry for its filled quantity (rules.md 4.3)."""
     entry = sim.orders[row]
     if math.isnan(entry["stop"]) and math.isnan(entry["target"]) and math.isnan(entry["trail"]):
@@ -379,20 +396,20 @@ def protect(sim: Sim, row, qty, price, ts):
         return
     rule = sim.rules[entry["instrument"]]
     if not math.isnan(entry["stop"]):
-        add_child(sim, row, STOP, R_STOP, qty, math.nan, entry["stop"], math.nan, price, ts)
-    if not math.isnan(entry["trail"]):
-        add_child(sim, row, TRAILING, R_TRAIL, qty, math.nan, math.nan, entry["trail"], price, ts)
+        add_child(sim, row, STOP, R_STOP, qty, math.nan, entry["stop"], math.nan, price, ts, place)
+    if not math.isnan(entry["trail"]) and entry["kind"] != TRAILING:
+        add_child(sim, row, TRAILING, R_TRAIL, qty, math.nan, math.nan, entry["trail"], price, ts, place)
     if not math.isnan(entry["target"]):
         level = entry["target"]
         if entry["side"] == BUY:
             level = ceil_to(level, rule["tick"], rule["tick_inv"])
         else:
             level = floor_to(level, rule["tick"], rule["tick_inv"])
-        add_child(sim, row, LIMIT, R_TARGET, qty, level, math.nan, math.nan, price, ts)
+        add_child(sim, row, LIMIT, R_TARGET, qty, level, math.nan, math.nan, price, ts, place)
 
 
 @kernel(store=False)
-def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_price, ts):
+def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_price, ts, place):
     """Append one reduce-only exit order that is already at the exchange."""
     c = sim.clock[0]
     entry = sim.orders[parent]
@@ -410,7 +427,7 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
     child["end_ts"] = NEVER
     child["expire_ts"] = NEVER
     child["last_fill_ts"] = NEVER
-    child["asked_qty"] = qty
+    child["asked_qty"] = math.nan
     child["qty"] = qty
     child["share"] = math.nan
     child["price"] = price
@@ -423,6 +440,7 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
     child["parent"] = parent
     child["role"] = role
     child["seen_bar"] = sim.cursor[entry["instrument"]]["fill_bar"]
+    child["works_in"] = child["seen_bar"] if place == AT_OPEN and c["next_bar_exits"] == 0 else NONE
     child["group"] = 0
     sim.live[c["n_live"]] = row
     c["n_live"] += 1

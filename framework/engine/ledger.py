@@ -61,7 +61,7 @@ def gain(kind, multiplier, qty, price_from, price_to):
 def unrealised(rule, held):
     """Open P&L of one account row at its own mark."""
     q = held["position"]
-    if q == 0.0:
+    if q == 0.0 or held["mark"] == 0.0:  # flat, or no price seen yet
         return 0.0
     return gain(rule["kind"], rule["multiplier"], q, held["entry"], held["mark"])
 

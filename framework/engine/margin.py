@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.fills import FORCED, drop_children, finish, is_live, write_fill
+from framework.engine.fills import FORCED, finish, is_live, write_fill
 from framework.engine.ledger import equity_of, notional, unrealised
 from framework.engine.state import J_LIQUIDATION, Sim
 from framework.jit import kernel
@@ -86,7 +86,7 @@ def liquidation_price(sim: Sim, k):
     if rule["kind"] == INVERSE:
         slope = m * (abs(q) * tier["rate"] + q)
         inverse = (backing + q * m / reference + tier["amount"]) / slope if slope != 0.0 else 0.0
-        return 1.0 / inverse if inverse > 0.0 else 0.0
+        return 1.0 / inverse if inverse > 0.0 else math.inf
     slope = m * (abs(q) * tier["rate"] - q)
     return (backing - q * m * reference + tier["amount"]) / slope if slope != 0.0 else 0.0
 
@@ -147,7 +147,6 @@ def force_close(sim: Sim, k, price, ts, reason, rate, bar):
     c = sim.clock[0]
     rule = sim.rules[k]
     held = sim.account[k]
-    drop_children(sim, k, ts)
     for j in range(c["n_live"]):
         order = sim.orders[sim.live[j]]
         if order["instrument"] == k and is_live(order):
@@ -163,8 +162,8 @@ def force_close(sim: Sim, k, price, ts, reason, rate, bar):
 
 
 @kernel(store=False)
-def liquidate_at(sim: Sim, k, price, start, ts, bar):
-    """Test instrument k at an adverse `price` reached from `start`; liquidate at the liquidation price."""
+def liquidate_at(sim: Sim, k, price, start, on_the_way, ts, bar):
+    """Test instrument k at an adverse `price`; `on_the_way` there from `start` it goes at its liquidation price."""
     rule = sim.rules[k]
     held = sim.account[k]
     q = held["position"]
@@ -172,14 +171,14 @@ def liquidate_at(sim: Sim, k, price, start, ts, bar):
         return
     before = held["mark"]
     held["mark"] = price
+    level = price
     breached = is_breached(sim, k)
+    if breached and on_the_way:
+        level = liquidation_price(sim, k)
+        level = min(start, level) if q > 0.0 else max(start, level)
     held["mark"] = before
     if not breached:
         return
-    level = liquidation_price(sim, k)
-    if level <= 0.0:
-        level = price
-    level = max(min(start, level), price) if q > 0.0 else min(max(start, level), price)
     force_close(sim, k, level, ts, R_LIQUIDATION, rule["taker"], bar)
 
 
@@ -204,12 +203,19 @@ def learn_all(sim: Sim, ts):
 
 
 @kernel(store=False)
+def last_opened(sim: Sim, k):
+    """Row of the last bar of an instrument whose open has happened."""
+    cur = sim.cursor[k]
+    return max(cur["bar"] if cur["opened"] == 1 else cur["bar"] - 1, cur["bar_first"])
+
+
+@kernel(store=False)
 def bust(sim: Sim, ts):
     """Equity is gone: everything is closed at the last prices and the shortfall is booked (rules.md 6.3)."""
     c = sim.clock[0]
     for k in range(c["n"]):
         if sim.account[k]["position"] != 0.0:
-            bar = sim.bars[min(sim.cursor[k]["bar"], sim.cursor[k]["bar_end"] - 1)]
+            bar = sim.bars[last_opened(sim, k)]
             force_close(sim, k, sim.account[k]["mark"], ts, R_BUST, 0.0, bar)
     for j in range(c["n_live"]):
         if is_live(sim.orders[sim.live[j]]):

@@ -123,6 +123,8 @@ def look(sim: Sim, row, price, ts, bar, bar_row, place):
     order = sim.orders[row]
     first = order["seen_bar"] == NONE
     order["seen_bar"] = bar_row if first else order["seen_bar"]
+    if place == AT_OPEN:
+        order["works_in"] = bar_row
     kind = order["kind"]
     if kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT):
         take(sim, row, price, ts, bar, True, place)
@@ -130,7 +132,7 @@ def look(sim: Sim, row, price, ts, bar, bar_row, place):
     if kind == LIMIT or (kind == STOP_LIMIT and order["triggered"] == 1):
         look_limit(sim, row, price, ts, bar, first, place)
         return
-    if kind == TRAILING and first and order["role"] == R_NONE:
+    if kind == TRAILING and first and order["extreme"] == 0.0:
         order["extreme"] = price
     if reached(order["side"], trigger_level(sim, order), price):
         order["triggered"] = 1
@@ -173,7 +175,6 @@ def match_open(sim: Sim, k):
     bar_row = cur["bar"]
     bar = sim.bars[bar_row]
     ts = bar["open_ts"]
-    expire(sim, k, ts + 1)
     n = c["n_live"]
     for rank in range(2):
         for j in range(n):
@@ -181,7 +182,7 @@ def match_open(sim: Sim, k):
             order = sim.orders[row]
             if order["instrument"] != k or not is_live(order) or rank_of(order) != rank:
                 continue
-            if c["at_close"] == 1 and (order["seen_bar"] == NONE or order["kind"] == MARKET or order["kind"] == CLOSE):
+            if c["at_close"] == 1 and order["seen_bar"] == NONE:
                 continue  # waits for a close
             cur["fill_bar"] = bar_row
             look(sim, row, bar["open"], ts, bar, bar_row, AT_OPEN)
@@ -200,12 +201,10 @@ def touched(sim: Sim, order, bar):
 @kernel(store=False)
 def takes_part(sim: Sim, order, k, bar_row):
     """True when the order may be matched inside this bar."""
-    if order["instrument"] != k or not is_live(order) or order["seen_bar"] == NONE:
+    if order["instrument"] != k or not is_live(order) or order["works_in"] != bar_row:
         return False
     kind = order["kind"]
-    if kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT):
-        return False
-    return not (sim.clock[0]["next_bar_exits"] == 1 and order["role"] != R_NONE and order["seen_bar"] == bar_row)
+    return not (kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT))
 
 
 @kernel(store=False)
@@ -252,6 +251,9 @@ def inside_stop_limit(sim: Sim, row, level, bar, ts):
     if sim.clock[0]["intrabar"] != BEST:
         return
     if marketable(order["side"], order["price"], level):
+        if order["post_only"] == 1:
+            finish(sim, row, REJECTED, R_POST_ONLY, ts)
+            return
         execute(sim, row, level, ts, bar, False, False, INSIDE)
     elif touched(sim, order, bar):
         execute(sim, row, order["price"], ts, bar, True, False, INSIDE)
@@ -332,12 +334,12 @@ def inside_by_distance(sim: Sim, k, bar, bar_row, n):
 def new_children_of(sim: Sim, first, end, bar, start, k):
     """Exits born inside this bar: "worst" lets only stops fill, "best" only targets (rules.md 4.3)."""
     c = sim.clock[0]
+    if c["next_bar_exits"] == 1:
+        return
     for j in range(first, end):
         order = sim.orders[sim.live[j]]
         if is_live(order) and touched(sim, order, bar):
             count_ambiguous(sim, k)
-    if c["next_bar_exits"] == 1:
-        return
     for j in range(first, end):
         row = sim.live[j]
         order = sim.orders[row]
@@ -376,15 +378,16 @@ def match_inside(sim: Sim, k):
                 sim.scratch[end] = 0.0
                 end += 1
             new_children_of(sim, j, end, bar, born, k)
-    if c["at_close"] == 1:
-        match_close(sim, k, bar, bar_row)
     sweep(sim)
 
 
 @kernel(store=False)
-def match_close(sim: Sim, k, bar, bar_row):
+def match_close(sim: Sim, k):
     """Fills(at="close"): orders that arrived too late for an earlier close are looked at now."""
     c = sim.clock[0]
+    bar_row = sim.cursor[k]["bar"]
+    bar = sim.bars[bar_row]
+    sim.cursor[k]["fill_bar"] = bar_row
     ts = bar["close_ts"]
     n = c["n_live"]
     for rank in range(2):
@@ -393,30 +396,58 @@ def match_close(sim: Sim, k, bar, bar_row):
             order = sim.orders[row]
             if order["instrument"] != k or not is_live(order) or rank_of(order) != rank:
                 continue
-            waits = order["seen_bar"] == NONE or order["kind"] == MARKET or order["kind"] == CLOSE
-            if waits and order["arrival_ts"] <= ts:
+            if order["seen_bar"] == NONE:
                 look(sim, row, bar["close"], ts, bar, bar_row, AT_CLOSE)
+    sweep(sim)
 
 
 @kernel(store=False)
-def first_look(sim: Sim, row, ts):
+def is_recent(sim: Sim, bar, stamp, ts):
+    """True while a price of `stamp` may still be had: within the grace share of the bar's length (rules.md 4.1)."""
+    return ts - stamp <= sim.clock[0]["grace"] * (bar["close_ts"] - bar["open_ts"])
+
+
+@kernel(store=False)
+def join(sim: Sim, row, ts):
+    """Let an order meet the open of the bar under way, if that is recent; True when it did."""
+    order = sim.orders[row]
+    cur = sim.cursor[order["instrument"]]
+    if cur["opened"] == 0 or not is_live(order):
+        return False
+    bar = sim.bars[cur["bar"]]
+    if not is_recent(sim, bar, bar["open_ts"], ts):
+        return False
+    cur["fill_bar"] = cur["bar"]
+    look(sim, row, bar["open"], ts, bar, cur["bar"], AT_OPEN)
+    return True
+
+
+@kernel(store=False)
+def join_close(sim: Sim, row, ts):
+    """Fills(at="close"): let an order meet the last close, if that is recent, and then the open that followed it."""
+    c = sim.clock[0]
+    cur = sim.cursor[sim.orders[row]["instrument"]]
+    last = cur["bar"] - 1
+    if last < cur["bar_first"]:
+        return False
+    bar = sim.bars[last]
+    if not is_recent(sim, bar, bar["close_ts"], ts):
+        return False
+    cur["fill_bar"] = last
+    look(sim, row, bar["close"], ts, bar, last, AT_CLOSE)
+    n = c["n_live"]
+    join(sim, row, ts)
+    for j in range(n):
+        child = sim.live[j]
+        if sim.orders[child]["parent"] == row and sim.orders[child]["works_in"] != cur["bar"]:
+            join(sim, child, ts)
+    return True
+
+
+@kernel(store=False)
+def first_look(sim: Sim, row, ts, counts):
     """An order has just arrived: look at once where the grace allows, else wait (rules.md 4.1)."""
     c = sim.clock[0]
-    k = sim.orders[row]["instrument"]
-    cur = sim.cursor[k]
-    if c["at_close"] == 1:
-        last = cur["bar"] - 1
-        if last >= cur["bar_first"]:
-            bar = sim.bars[last]
-            if ts - bar["close_ts"] <= c["grace"] * (bar["close_ts"] - bar["open_ts"]):
-                cur["fill_bar"] = last
-                look(sim, row, bar["close"], ts, bar, last, AT_CLOSE)
-                return
-    elif cur["opened"] == 1:
-        bar = sim.bars[cur["bar"]]
-        if ts - bar["open_ts"] <= c["grace"] * (bar["close_ts"] - bar["open_ts"]):
-            cur["fill_bar"] = cur["bar"]
-            look(sim, row, bar["open"], ts, bar, cur["bar"], AT_OPEN)
-            return
-    if cur["opened"] == 1:
+    met = join_close(sim, row, ts) if c["at_close"] == 1 else join(sim, row, ts)
+    if not met and counts and sim.cursor[sim.orders[row]["instrument"]]["opened"] == 1:
         c["late"] += 1

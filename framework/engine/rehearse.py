@@ -11,7 +11,7 @@ from framework.engine import plain, translate
 from framework.engine.replay import advance_at
 from framework.engine.state import GROW
 from framework.engine.tables import Setup, Tables
-from framework.errors import StrategyError
+from framework.errors import FrameworkError, StrategyError
 from framework.jit import native
 from framework.market import Market
 
@@ -70,12 +70,17 @@ def run_written(made: Any, one: Any, tables: Tables) -> None:
     """Run the hooks as they are written."""
     try:
         plain.Loop(tables, one, one.features).run()
-    except ZeroDivisionError as error:
+    except FrameworkError:
+        raise
+    except Exception as error:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         line = f":{trace.tb_lineno}" if trace is not None else ""
-        raise StrategyError(f"{type(made).__name__}{line}: division by zero in a hook; guard it") from error
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if isinstance(error, ZeroDivisionError):
+            words = "division by zero in a hook; guard it"
+        raise StrategyError(f"{type(made).__name__}{line}: {words}") from error
 
 
 def run_compiled(code: translate.Compiled, one: Any, tables: Tables) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from framework.engine.exchange import due_elsewhere, exchange, exchange_time, nothing_pending
+from framework.engine.requests import send_script
 from framework.engine.ledger import balance, book_fill, equity_of, unrealised
 from framework.engine.state import (
     DONE,
@@ -98,6 +99,8 @@ def strategy_time(sim: Sim):
             best = min(best, sim.bars[cur["hook"]]["close_ts"] + c["feed"])
     if c["timer_step"] > 0 and c["timer"] <= c["stop"]:
         best = min(best, c["timer"])
+    if c["script"] < c["script_end"] and sim.script[c["script"]]["ts"] <= c["end"]:
+        best = min(best, sim.script[c["script"]]["ts"])
     return max(best, c["now"])
 
 
@@ -109,8 +112,6 @@ def learn_fill(sim: Sim, answer):
     k = fill["instrument"]
     held = sim.account[c["n"] + k]
     change = fill["side"] * fill["qty"]
-    if held["mark"] == 0.0:
-        held["mark"] = fill["price"]  # no close of this instrument was seen yet
     book_fill(sim.rules[k], held, sim.total[1], change, fill["price"], fill["fee"], c["leverage"])
     order = sim.orders[answer["order"]]
     order["known_filled"] += fill["qty"]
@@ -233,6 +234,7 @@ def next_hook(sim: Sim):
     if is_timer_due(sim):
         c["timer"] += c["timer_step"]
         return WAKE_TIMER
+    send_script(sim)
     return DONE
 
 
@@ -324,7 +326,6 @@ def leave_quiet(sim: Sim, k, row, now):
     if row < cur["bar_end"] and sim.bars[row]["open_ts"] <= now:
         cur["opened"] = 1
         cur["used"] = 0.0
-        cur["last"] = sim.bars[row]["open"]
         sim.account[k]["mark"] = sim.bars[row]["open"]
 
 

@@ -13,6 +13,7 @@ from framework.records import (
     AMEND,
     CANCEL,
     CANCELLED,
+    EXPIRED,
     LIMIT,
     MARKET,
     NEVER,
@@ -22,7 +23,7 @@ from framework.records import (
     R_BUST_ACCOUNT,
     R_CANCEL,
     R_EXPIRED,
-    EXPIRED,
+    R_GROUP,
     R_LOT,
     R_NONE,
     R_NOTIONAL,
@@ -43,6 +44,16 @@ def next_arrival(sim: Sim):
 
 
 @kernel(store=False)
+def send_script(sim: Sim):
+    """Send the scripted requests decided by now; like a strategy's, they leave after the rows of their time."""
+    c = sim.clock[0]
+    while c["script"] < c["script_end"] and sim.script[c["script"]]["ts"] <= c["now"]:
+        sim.requests[c["n_requests"]] = sim.script[c["script"]]
+        c["n_requests"] += 1
+        c["script"] += 1
+
+
+@kernel(store=False)
 def comes_first(one, two):
     """Order of requests: arrival, then exits before entries, then as sent."""
     if one["arrival_ts"] != two["arrival_ts"]:
@@ -56,10 +67,6 @@ def comes_first(one, two):
 def arrive(sim: Sim, ts):
     """Let every request that is due at `ts` act."""
     c = sim.clock[0]
-    while c["script"] < c["script_end"] and sim.script[c["script"]]["arrival_ts"] <= ts:
-        sim.requests[c["n_requests"]] = sim.script[c["script"]]
-        c["n_requests"] += 1
-        c["script"] += 1
     while c["n_requests"] > 0:
         j = next_arrival(sim)
         request = sim.requests[j]
@@ -102,12 +109,15 @@ def accept(sim: Sim, row, ts):
     order = sim.orders[row]
     if order["status"] != PENDING:
         return
+    if order["reason"] == R_GROUP:
+        finish(sim, row, CANCELLED, R_GROUP, ts)
+        return
+    if sim.clock[0]["bust"] == 0 and order["expire_ts"] <= ts:
+        finish(sim, row, EXPIRED, R_EXPIRED, ts)
+        return
     reason = refusal(sim, order)
     if reason != R_NONE:
         finish(sim, row, REJECTED, reason, ts)
-        return
-    if order["expire_ts"] <= ts:
-        finish(sim, row, EXPIRED, R_EXPIRED, ts)
         return
     order["status"] = OPEN
     j = c["n_live"]
@@ -116,7 +126,7 @@ def accept(sim: Sim, row, ts):
         j -= 1
     sim.live[j] = row
     c["n_live"] += 1
-    first_look(sim, row, ts)
+    first_look(sim, row, ts, True)
 
 
 @kernel(store=False)
@@ -141,21 +151,28 @@ def amend(sim: Sim, j, ts):
     """Replace quantity, price, trigger or bracket levels; a quantity at or below what is filled cancels."""
     request = sim.requests[j]
     order = sim.orders[request["row"]]
-    if not is_live(order):
+    if not is_live(order) and order["status"] != PENDING:
         return
-    if not math.isnan(request["qty"]):
-        order["qty"] = request["qty"]
-        if remaining(order) == 0.0:
-            finish(sim, request["row"], CANCELLED, R_CANCEL, ts)
-            return
-    if not math.isnan(request["price"]) and order["kind"] != MARKET:
-        order["price"] = request["price"]
-    if not math.isnan(request["trigger"]):
-        order["trigger"] = request["trigger"]
     if not math.isnan(request["stop"]):
         order["stop"] = request["stop"]
     if not math.isnan(request["target"]):
         order["target"] = request["target"]
+    if not math.isnan(request["qty"]):
+        order["qty"] = request["qty"]
+        if remaining(order) <= 0.0:
+            finish(sim, request["row"], CANCELLED, R_CANCEL, ts)
+            return
+    if math.isnan(request["price"]) and math.isnan(request["trigger"]):
+        return
+    if not math.isnan(request["price"]) and order["kind"] != MARKET:
+        order["price"] = request["price"]
+    if not math.isnan(request["trigger"]):
+        order["trigger"] = request["trigger"]
+    if is_live(order):
+        # a new price is a new order at the venue: it looks at the market again and may take
+        order["seen_bar"] = NONE
+        order["works_in"] = NONE
+        first_look(sim, request["row"], ts, False)
 
 
 @kernel(store=False)
@@ -163,6 +180,7 @@ def send(sim: Sim, kind, row, k, rank, arrival, qty, price, trigger, stop, targe
     """Put a request on its way to the exchange."""
     c = sim.clock[0]
     request = sim.requests[c["n_requests"]]
+    request["ts"] = c["now"]
     request["arrival_ts"] = min(arrival, NEVER)
     request["rank"] = rank
     request["sequence"] = c["sequence"]

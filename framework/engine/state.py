@@ -47,7 +47,6 @@ CURSOR = np.dtype(
         ("funding_end", "i8"),
         ("mark", "i8"),
         ("mark_end", "i8"),
-        ("last", "f8"),  # last price on the exchange side; 0 before the first
         ("mark_price", "f8"),  # last mark row; NaN before the first
         ("mark_bar", "i8"),  # bar in which the last mark row fell
         ("used", "f8"),  # volume taken from the current bar
@@ -150,6 +149,7 @@ CLOCK = np.dtype(
 
 REQUEST = np.dtype(
     [
+        ("ts", "i8"),  # sent
         ("arrival_ts", "i8"),
         ("rank", "i8"),  # closes and cancels before entries at one stamp
         ("sequence", "i8"),

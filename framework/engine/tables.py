@@ -209,8 +209,9 @@ def build(market: Market, setup: Setup) -> Sim:
     c = clock[0]
     for name, value in setup.options.items():
         c[name] = value
-    first = min((int(bars[cursor[k]["bar"]]["open_ts"]) for k in range(n)), default=0)
-    last = max((int(bars[cursor[k]["bar_end"] - 1]["close_ts"]) for k in range(n)), default=0) + int(c["feed"])
+    some = [k for k in range(n) if cursor[k]["bar"] < cursor[k]["bar_end"]]  # an instrument may have no bar yet
+    first = min((int(bars[cursor[k]["bar"]]["open_ts"]) for k in some), default=0)
+    last = max((int(bars[cursor[k]["bar_end"] - 1]["close_ts"]) for k in some), default=0) + int(c["feed"])
     c["n"], c["next_id"], c["stop"], c["timer_step"] = n, 1, last, setup.timer
     c["end"] = last - int(c["feed"])
     c["timer"] = -(-first // setup.timer) * setup.timer if setup.timer else NEVER

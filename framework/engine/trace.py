@@ -64,8 +64,6 @@ def walk(address, out, n_rows):
         while f < c["n_fills"] and sim.fills[f]["seen_ts"] <= ts:
             fill = sim.fills[f]
             k = fill["instrument"]
-            if t.account[k]["mark"] == 0.0:
-                t.account[k]["mark"] = fill["price"]
             book_fill(
                 sim.rules[k], t.account[k], t.total[0], fill["side"] * fill["qty"], fill["price"], fill["fee"],
                 c["leverage"],

@@ -10,14 +10,17 @@ import polars as pl
 class Run(Protocol):
     """What the rooms of this package need of a result (framework.result lies on a higher floor)."""
 
-    metrics: dict[str, float | int | str | None]
     params: dict[str, Any]
     manifest: dict[str, Any]
-    fingerprint: str
     status: str
-    bounds: dict[str, dict[str, Any]] | None
     notes: list[str]
 
+    @property
+    def metrics(self) -> dict[str, float | int | str | None]: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def bounds(self) -> dict[str, dict[str, Any]] | None: ...
     @property
     def orders(self) -> pl.DataFrame: ...
     @property

@@ -62,7 +62,7 @@ class Arrivals(Matching):
         side = 0 if kind == "close" else {"buy": 1, "sell": -1}[row["side"]]
         qty = row.get("qty")
         order = Order(
-            id=row_id(row, n), k=k, side=side, kind=kind, ts=row["ts"],
+            id=row_id(row, n), k=k, side=side, tick=instrument.tick, kind=kind, ts=row["ts"],
             arrival=row["ts"] + self.order_latency(row["ts"]), tif=row.get("tif") or "GTC",
             post_only=bool(row.get("post_only")), reduce_only=bool(row.get("reduce_only")),
             group=row.get("group") or 0, expire_ts=row.get("expire_ts"),

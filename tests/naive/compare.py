@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import fields
 from typing import Any
 
-from tests.naive.candles import Replay, run
+from tests.naive.candles import run
+from tests.naive.execution import Execution
 from tests.naive.model import Case, Options
 
 INTEGERS = ("id", "ts", "group", "expire_ts", "cancel_ts")
@@ -28,7 +29,7 @@ def frames(case: Case) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def orders_frame(case: Case) -> Any:
-    """The scripted orders as a polars frame with every column of rules.md 2."""
+    """The scripted orders as a polars frame with the columns of rules.md 2 that hold anything."""
     import polars as pl
 
     def cell(row: dict[str, Any], name: str, n: int) -> Any:
@@ -39,7 +40,8 @@ def orders_frame(case: Case) -> Any:
     kinds = {**dict.fromkeys(INTEGERS, pl.Int64), **dict.fromkeys(NUMBERS, pl.Float64),
              **dict.fromkeys(WORDS, pl.String), **dict.fromkeys(FLAGS, pl.Boolean)}
     columns = {name: [cell(row, name, n) for n, row in enumerate(case.orders)] for name in kinds}
-    return pl.DataFrame(columns, schema=kinds)
+    used = [name for name in kinds if name in ("ts", *WORDS) or any(columns[name])]
+    return pl.DataFrame({n: columns[n] for n in used}, schema={n: kinds[n] for n in used})
 
 
 def market_of(case: Case) -> Any:
@@ -117,7 +119,7 @@ def counts_of(result: Any, case: Case) -> dict[str, Any]:
     """Ambiguous and late counts and the final ledger, its equity marked at the last closes."""
     final = dict(result.manifest["final"])
     final["positions"] = [final[f"position:{name_of(k)}"] for k in range(len(case.bars))]
-    ledger = Replay(case).ledger
+    ledger = Execution(case).ledger
     final["equity"] = final["start"] + final["realised"] - final["fees"] + final["funding"] - final["tokens"]
     final["equity"] += final["liquidation"]
     for k, qty in enumerate(final["positions"]):

@@ -68,7 +68,8 @@ class Execution:
 
     def new_order(self, **fields) -> Order:
         """Append a row made by the venue itself: a bracket exit or a liquidation."""
-        order = Order(id=self.next_id, ts=self.now, arrival=self.now, age=self.next_age, **fields)
+        tick = self.instruments[fields["k"]].tick
+        order = Order(id=self.next_id, ts=self.now, arrival=self.now, age=self.next_age, tick=tick, **fields)
         self.next_id += 1
         self.next_age += 1
         self.orders.append(order)
@@ -77,9 +78,11 @@ class Execution:
     # ---- ends
 
     def end(self, order: Order, status: str, reason: str, stamp: int | None = None) -> None:
-        """Make an order final."""
+        """Make an order final. That is a response as well; responses never overtake each other."""
         order.status, order.reason = status, reason
         order.end_ts = self.now if stamp is None else stamp
+        if status != "filled":
+            self.last_seen = max(self.last_seen, self.now + self.response_latency(self.now))
 
     def cancel(self, order: Order, reason: str = "cancelled by strategy") -> None:
         """Cancel an order that is not final; a cancel that comes before its order ends it too (rules 2)."""
@@ -96,7 +99,7 @@ class Execution:
         """Fill what rules allow of `order` at raw price `raw` in bar i. `self.now` is the stamp."""
         k = order.k
         self.last[k] = order.raw = raw
-        if not (self.sized(order, raw, slipped) and self.reduced(order)):
+        if not (self.sized(order, raw, i, slipped) and self.reduced(order)):
             return
         rest = order.qty - order.filled
         qty = min(rest, self.volume_left(k, i))
@@ -120,21 +123,21 @@ class Execution:
         order.qty = min(order.qty, order.filled + abs(position))
         return True
 
-    def sized(self, order: Order, raw: float, slipped: bool) -> bool:
+    def sized(self, order: Order, raw: float, i: int, slipped: bool) -> bool:
         """Size a share at its fill (rules 6.1)."""
         if order.qty is None and order.share is not None:
-            order.qty = self.share_qty(order, raw, slipped)
+            order.qty = self.share_qty(order, raw, i, slipped)
             if order.qty <= 0.0:
                 self.reject(order, "below lot")
                 return False
         return True
 
-    def share_qty(self, order: Order, raw: float, slipped: bool) -> float:
-        """floor_to_lot(share x available x leverage / (price x (1 + taker))), price as an opening pays."""
+    def share_qty(self, order: Order, raw: float, i: int, slipped: bool) -> float:
+        """floor_to_lot(share x available x leverage / (price x (1 + taker))), at the price this fill pays."""
         x, instrument = self.options, self.instruments[order.k]
         available = self.equity() - self.ledger.margin(self.last, x.leverage)
-        price = raw * (1.0 + order.side * x.slippage) if slipped else raw
-        price *= 1.0 + order.side * x.entry_spread
+        opening = self.ledger.positions[order.k].qty * order.side >= 0.0
+        price = self.paid(order, raw, 0.0, i, slipped=slipped, opening=opening)
         if price <= 0.0:
             return 0.0
         budget = order.share * available * x.leverage
@@ -151,17 +154,21 @@ class Execution:
         return self.instruments[k].floor_lot(left) if left > TINY * allowed else 0.0
 
     def paid(self, order: Order, raw: float, qty: float, i: int, *, slipped: bool, opening: bool) -> float:
-        """Price paid: slippage and impact for taker kinds, the entry spread for any opening part."""
-        x, bar, price = self.options, self.bars[order.k][i], raw
-        if slipped:
-            impact = 0.0
-            if x.impact is not None:
-                impact = x.impact * math.sqrt(qty / bar.volume if bar.volume > 0.0 else 1.0)
-            price = raw * (1.0 + order.side * (x.slippage + impact))
-            if x.slip_in_range:
-                price = min(max(price, bar.low), bar.high)
+        """Price paid: slippage and impact, and the entry spread for any opening part; never by limits (R4).
+
+        A quantity of 0 asks for the price before impact, by which a share is sized.
+        """
+        x, bar = self.options, self.bars[order.k][i]
+        if not slipped:
+            return raw
+        impact = 0.0
+        if x.impact is not None and qty > 0.0:
+            impact = x.impact * math.sqrt(qty / bar.volume if bar.volume > 0.0 else 1.0)
+        price = raw * (1.0 + order.side * (x.slippage + impact))
         if opening:
             price *= 1.0 + order.side * x.entry_spread
+        if x.slip_in_range:
+            price = min(max(price, bar.low), bar.high)
         return price
 
     def execute(self, order: Order, raw: float, qty: float, i: int, *, maker: bool, slipped: bool) -> None:
@@ -263,14 +270,18 @@ class Execution:
         return self.options.order_latency if not table else as_of(table, ts)[1]
 
     def bracket(self, order: Order, price: float, qty: float, i: int) -> None:
-        """Children are born at the first fill, grow with more fills, shrink with a sibling's (rules 4.3)."""
+        """Children belong to the filled quantity (rules 4.3).
+
+        Born at the first fill, they grow with more fills and shrink with a sibling's; a fill that finds none
+        of them live bears new ones.
+        """
         if order.child:
             self.shrink(order, qty)
-        elif order.n_fills > 1:
-            for child in self.children(order):
-                if child.live:
-                    child.qty += qty
-        else:
+            return
+        alive = [child for child in self.children(order) if child.live]
+        for child in alive:
+            child.qty += qty
+        if not alive:
             self.bear(order, price, qty, i)
 
     def bear(self, entry: Order, price: float, qty: float, i: int) -> None:
@@ -294,7 +305,7 @@ class Execution:
                 child.works_in = i
 
     def shrink(self, child: Order, qty: float) -> None:
-        """One exit filled: its siblings protect so much less, and nothing once it is whole."""
+        """One exit filled: its siblings protect so much less, nothing once it is whole; no more entering."""
         for sibling in self.children(child.parent):
             if sibling is child or not sibling.live:
                 continue
@@ -302,8 +313,7 @@ class Execution:
                 sibling.qty -= qty
             if child.status == "filled" or sibling.qty - sibling.filled <= TINY * sibling.qty:
                 self.cancel(sibling, "other order of the group filled")
-        if child.status == "filled":
-            self.cancel(child.parent, "other order of the group filled")
+        self.cancel(child.parent, "other order of the group filled")
 
     def one_cancels_other(self, order: Order) -> None:
         """The first fill of a group ends its other orders, those on their way at their arrival."""

@@ -104,6 +104,9 @@ class Liquidation(Execution):
         held = [k for k, position in enumerate(self.ledger.positions) if position.qty != 0.0]
         for k in held:
             self.close_by_venue(k, self.last[k], 0.0, "bust", shortfall if k == held[-1] else 0.0)
+        for fill in self.fills:
+            fill.seen_ts = min(fill.seen_ts, self.now)  # the account is closed: nothing is on its way
+        self.last_seen = self.now
         if not held:
             self.ledger.liquidation += shortfall
             self.known.liquidation += shortfall

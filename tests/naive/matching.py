@@ -92,7 +92,7 @@ class Matching(Liquidation):
                 best = bar.high if order.side < 0 else bar.low
                 order.extreme = max(order.extreme, best) if order.side < 0 else min(order.extreme, best)
         position = self.ledger.positions[k].qty
-        if not any(bar.open_ts <= ts < bar.close_ts for ts, _ in self.case.mark[k]):
+        if not any(bar.open_ts < ts <= bar.close_ts for ts, _ in self.case.mark[k]):
             self.test_margin(k, bar.low if position > 0.0 else bar.high, bar_open=bar.open)
         self.last[k] = bar.close
         if self.options.at == "close":

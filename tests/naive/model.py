@@ -89,7 +89,9 @@ class Instrument:
         """Largest quantity of the lot grid not above `qty` (spec: floor(q/lot + 1e-9))."""
         if qty <= 0.0:
             return 0.0
-        return on_grid(math.floor(qty / self.lot + 1e-9), self.lot) if self.lot > 0.0 else qty
+        if self.lot <= 0.0:
+            return qty
+        return on_grid(math.floor(qty / self.lot + slack(qty / self.lot)), self.lot)
 
     def snap_lot(self, qty: float) -> float:
         """Nearest value of the lot grid."""
@@ -101,6 +103,11 @@ class Instrument:
             if notional <= limit:
                 return rate, amount
         return (self.tiers[-1][1], self.tiers[-1][2]) if self.tiers else (0.0, 0.0)
+
+
+def slack(steps: float) -> float:
+    """1e-9 of a step, or two units in the last place where these are more (above 2 million steps)."""
+    return max(1e-9, abs(steps) * 4.5e-16)
 
 
 def on_grid(steps: int, step: float) -> float:
@@ -115,7 +122,8 @@ def limit_price(price: float | None, side: int, tick: float) -> float | None:
     """Quantise a limit to its passive side: a buy down, a sell up (rules 6.2)."""
     if price is None or tick <= 0.0:
         return price
-    steps = math.floor(price / tick + 1e-9) if side > 0 else math.ceil(price / tick - 1e-9)
+    steps = price / tick
+    steps = math.floor(steps + slack(steps)) if side > 0 else math.ceil(steps - slack(steps))
     return on_grid(steps, tick)
 
 
@@ -169,6 +177,7 @@ class Order:
     role: str = ""  # "stop", "target" or "trail" for bracket children
     sent: bool = False  # the strategy has decided it
     raw: float | None = None  # raw price it last met
+    tick: float = 0.0  # grid of its instrument
     looked: bool = False  # had its first look
     rested: bool = False  # survived a look, so it can be maker
     triggered: bool = False
@@ -207,14 +216,16 @@ class Order:
         return not self.works_as_limit and not self.works_as_stop
 
     def level(self) -> float:
-        """Price at which it acts: limit, trigger, or extreme less the trailing distance."""
+        """Price at which it acts: limit, trigger, or extreme less the trail, to the nearest tick."""
         if self.works_as_limit:
             assert self.price is not None
             return self.price
         if self.kind == "trailing":
             assert self.extreme is not None
             assert self.trail is not None
-            return self.extreme + self.side * self.trail
+            level = trigger_price(self.extreme + self.side * self.trail, self.tick)
+            assert level is not None
+            return level
         assert self.trigger is not None
         return self.trigger
 

@@ -1,0 +1,201 @@
+"""`backtest`, `rerun` and `report` of the command."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framework.cli_job import Job
+from framework.cli_show import Meter, Voice, bar_count, by_time, is_watched, print_json, summary
+from framework.cli_strategy import load_strategy, split_target
+from framework.errors import ConfigError, ResultError
+
+if TYPE_CHECKING:
+    from framework.market import Market
+    from framework.result import Result
+    from framework.strategy import Analyst, Strategy
+
+INCOMPLETE = 4  # exit code of rules.md 2
+
+
+@contextlib.contextmanager
+def quiet_stdout(wanted: bool) -> Iterator[None]:
+    """Send what strategies print to stderr while stdout is for one JSON object."""
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
+
+
+def execute(job: Job, analyst: Analyst | None = None, also: Path | None = None) -> Result:
+    """Load the strategy and the market of a job and run it; the manifest keeps the command."""
+    voice = Voice()
+    options, cls, market = prepare(job, voice, also)
+    made = cls(**job.parameters())
+    analyst = analyst or job.analyst(cls)
+    from framework.backtest import backtest
+    from framework.jit import mark_warm
+
+    with Meter(cls.__name__, bar_count(market), "bars") as meter, asking(analyst):
+        progress = by_time(meter, market) if is_watched() and not cls.compiled else None
+        result = backtest(made, market, analyst=analyst, say=voice, progress=progress, **options)
+    mark_warm()
+    result.manifest["command"] = job.words()
+    return result
+
+
+def prepare(
+    job: Job, voice: Voice, also: Path | None = None
+) -> tuple[dict[str, Any], type[Strategy], Market]:
+    """Return (options, strategy class, market) of a job; cheap mistakes are found before compiling."""
+    options = job.options()
+    job.parameters()
+    split_target(job.strategy)
+    market = job.replayed() if job.market is not None else None
+    voice.warn_of_compiling()
+    cls = load_strategy(job.strategy, also)
+    return options, cls, market or job.replayed(cls)
+
+
+@contextlib.contextmanager
+def asking(analyst: Analyst | None) -> Iterator[None]:
+    """Show how many questions are answered while a recording runs."""
+    if not (is_watched() and getattr(analyst, "progress", 0) is None):
+        yield
+        return
+    with Meter("asking", 1, "answers") as meter:
+
+        def answered(done: int, total: int) -> None:
+            meter.total = total
+            meter(done)
+
+        analyst.progress = answered  # type: ignore[union-attr]
+        yield
+
+
+def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int:
+    """Run, print, save; return the exit code."""
+    if out is not None:
+        check_out(out)
+    with quiet_stdout(as_json):
+        result = execute(job)
+    if not as_json:
+        print(result.table(), flush=True)
+    folder = result.save(out)
+    keep_source(split_target(job.strategy)[0], folder)
+    if report:
+        result.report()
+    if as_json:
+        print_json(summary(result))
+    else:
+        print(f"saved {folder}{os.sep}" + (f", page {folder / 'report.html'}" if report else ""))
+    return INCOMPLETE if result.status == "incomplete" else 0
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds something else before the run, not after it."""
+    if out.is_file():
+        raise ConfigError(f"--out {out}: is a file; name a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise ConfigError(f"--out {out}: holds other files; name a new folder or empty this one")
+
+
+def keep_source(file: Path, folder: Path) -> None:
+    """Copy the strategy's source into the run's folder: `rerun` runs this copy."""
+    fresh = folder / f".{file.name}.{os.getpid()}"
+    try:
+        fresh.write_bytes(file.read_bytes())
+        fresh.replace(folder / file.name)
+    except OSError as error:
+        raise ResultError(f"{folder}: cannot keep {file.name} ({error.strerror or error})") from error
+
+
+def kept_source(folder: Path, job: Job, manifest: dict[str, Any]) -> tuple[str, Path]:
+    """Return (FILE:Class to run, folder of the original): the saved copy, else the unchanged original."""
+    original = Path(
+        job.strategy if Path(job.strategy).exists() else job.strategy.rpartition(":")[0] or job.strategy
+    )
+    about = manifest.get("strategy", {})
+    name, wanted = about.get("file") or original.name, about.get("sha256")
+    for file in (folder / Path(name).name, original):
+        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == wanted:
+            return f"{file}:{about.get('class')}", original.parent.resolve()
+    raise ResultError(
+        f"{folder}: the strategy source {name} is missing or altered there, and {original} is another version"
+    )
+
+
+def tape_of(folder: Path, result: Result) -> Analyst | None:
+    """Return the cassette of a saved run as its analyst; None when nothing was asked."""
+    if not result.cassette:
+        return None
+    from framework.llm.replay import CassetteAnalyst
+
+    return CassetteAnalyst(folder / "cassette.jsonl", strict=result.status != "incomplete")
+
+
+def run_again(folder: Path, as_json: bool) -> int:
+    """Run a saved result's command again and compare; ResultError (exit 5) with the first difference."""
+    saved = load_result(folder)
+    job = Job.from_words(saved.manifest.get("command"), str(folder))
+    target, also = kept_source(folder, job, saved.manifest)
+    with quiet_stdout(as_json):
+        again = execute(
+            replace(job, strategy=target, record=False, refresh=False, cassette=None),
+            tape_of(folder, saved),
+            also,
+        )
+    first = difference(saved, again)
+    if as_json:
+        print_json(
+            {
+                "same": first is None,
+                "difference": first,
+                "fingerprint": again.fingerprint,
+                "saved": saved.fingerprint,
+            }
+        )
+    if first is not None:
+        raise ResultError(f"{folder}: the rerun differs: {first}")
+    if not as_json:
+        print(
+            f"same result: fingerprint {again.fingerprint}, {saved.equity.height:,} equity rows equal to the "
+            "bit"
+        )
+    return 0
+
+
+def difference(saved: Result, again: Result) -> str | None:
+    """Return the first difference in words: the market, then the tables, then the fingerprint alone."""
+    was, now = (one.manifest.get("data", {}).get("hash") for one in (saved, again))
+    if was != now:
+        return f"the market has other content now (hash {str(now)[:16]}, saved {str(was)[:16]})"
+    found = saved.diff(again)
+    if not found:
+        return None
+    words = next((line for line in found if not line.startswith("fingerprint")), found[0])
+    return words.replace(" here, ", " saved, ").replace(" there", " now")
+
+
+def write_report(folder: Path) -> int:
+    """Write the page and picture of a saved result."""
+    page = load_result(folder).report()
+    print(f"page {page}, picture {page.with_name('report.png')}")
+    return 0
+
+
+def load_result(folder: Path) -> Result:
+    """Read a saved result; no such folder is the user's mistake, a damaged one a ResultError."""
+    from framework.errors import near
+    from framework.result import Result
+
+    if not folder.is_dir():
+        runs = sorted(str(path.parent) for path in folder.parent.glob("*/manifest.json"))
+        raise ConfigError(
+            f"{folder}: there is no such folder; {near(str(folder), runs[:20]) if runs else 'check the path'}"
+        )
+    return Result.load(folder)

@@ -1,0 +1,284 @@
+"""`sweep`: one backtest for each set of parameters, one row of a table for each backtest."""
+
+from __future__ import annotations
+
+import dis
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from framework import metrics as measures
+from framework.backtest import Plan, ask_all, class_of, fresh, make_plan, run
+from framework.engine import translate
+from framework.errors import ConfigError, FrameworkError, StrategyError, near
+from framework.jit import jit_enabled
+from framework.market import Market
+from framework.outcome import Outcome
+from framework.questions import Answers
+from framework.research.grid import Params, grid, sort_keywords
+from framework.strategy import Analyst, Strategy, parameters_of
+
+Row = dict[str, Any]
+ALWAYS = ("final_equity", "max_drawdown")
+COUNTERS = ("fills", "rejected", "late_orders", "liquidation")  # beside those of metrics.summary
+CHUNK = 32  # sets a worker takes at a time, at most
+POLARS = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
+
+
+def sweep(
+    strategy: Strategy | type[Strategy],
+    market: Market,
+    *,
+    where: Callable[[Any], Any] | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    metrics: Iterable[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    analyst: Analyst | None = None,
+    **grid_and_options: Any,
+) -> pl.DataFrame:
+    """Backtest every set of a grid of parameters.
+
+    Parameters
+    ----------
+    strategy
+        A Strategy class, or an instance whose parameters are those not named here.
+    market
+        What is replayed. Its arrays are shared by all sets.
+    where
+        Keeps the sets for which it is true: `lambda p: p.fast < p.slow`.
+    executor
+        Any `concurrent.futures.Executor`; it gets the strategy's class, the market and some sets at a time,
+        so with processes the class must live in a module that can be imported.
+    workers
+        Threads, default one for each core; compiled strategies only. One written in plain Python runs set
+        after set, or in the executor.
+    metrics
+        Names of the metrics wanted; default all, () for none but final equity and maximal drawdown.
+    progress
+        Called with (sets done, sets).
+    analyst
+        Answers the questions of `ask`; every question is asked once, however many sets ask it.
+    **grid_and_options
+        Parameters of the strategy: one value, or an ordered iterable of values (range, list, tuple, array).
+        Anything else is an option of `backtest`.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row for each set, in the order of the grid (the last declared parameter changes fastest): the
+        parameters, n_orders, final_equity, max_drawdown, the metrics, fingerprint, error. A metric named like
+        a parameter becomes `metric_<name>`. A set that fails has its reason in `error`, NaN metrics and no
+        counts. Fingerprints are those of the single backtests, whatever the number of workers.
+
+    Raises
+    ------
+    ConfigError, DataError
+        A name or value of the grid or an option that cannot be used; no set is left.
+    StrategyError
+        The class cannot be compiled, which no set would survive.
+    """
+    cls, base = class_of(strategy)
+    values, options = sort_keywords(cls, grid_and_options)
+    sets = grid(cls, base, values, where)
+    wanted = metric_names(metrics)
+    job = Job(cls, make_plan(market, **options), wanted)
+    job = replace(job, questions=Questions.of(job, sets[0], analyst))
+    rows: list[Row] = []
+    for part in run_all(job, sets, executor, workers_of(workers)):
+        rows += part
+        if progress is not None:
+            progress(len(rows), len(sets))
+    return table(cls, sets, rows, wanted)
+
+
+def metric_names(given: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the metric columns of a sweep; unknown names are refused."""
+    known = (*measures.summary((), (), start=1.0), *COUNTERS)
+    if given is None:
+        return tuple(name for name in known if name not in ALWAYS)
+    chosen = (given,) if isinstance(given, str) else tuple(given)
+    for name in chosen:
+        if name not in known:
+            raise ConfigError(f"metrics: there is no '{name}': {near(name, known)}")
+    return tuple(dict.fromkeys(name for name in chosen if name not in ALWAYS))
+
+
+def workers_of(given: int | None) -> int:
+    """Return the number of threads."""
+    if given is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"workers: a number of threads of at least 1, not {given!r}")
+    return given
+
+
+class OneAsker:
+    """An analyst that hands each question on once, and keeps the answer for the sets that ask the same."""
+
+    def __init__(self, analyst: Analyst) -> None:
+        self.name, self.model, self.stand_in = analyst.name, analyst.model, analyst.stand_in
+        self._analyst, self._known, self._lock = analyst, dict[Any, Any](), threading.Lock()
+
+    def __reduce__(self) -> Any:
+        return OneAsker, (self._analyst,)  # to another process, which asks for itself
+
+    def decide(self, prompts: Sequence[Any]) -> list[Any]:
+        """Answer prompts in order."""
+        keys = [(p.ts, p.instrument, p.system, p.text) for p in prompts]
+        with self._lock:
+            new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self._known}
+            self._known |= zip(new, self._analyst.decide(list(new.values())), strict=True)
+            return [self._known[k] for k in keys]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What the sets of a sweep ask: the same of all, or each its own of one analyst."""
+
+    analyst: Any
+    shared: Answers | None = None
+    is_shared: bool = False
+
+    @classmethod
+    def of(cls, job: Job, params: Params, analyst: Analyst | None) -> Questions | None:
+        """Return the questions of a sweep; None when nobody asks."""
+        if not callable(getattr(job.cls, "ask", None)) or len(job.plan.market.signals):
+            return None
+        if analyst is None:
+            from framework.llm.rules import Rules
+
+            analyst = Rules()
+        made = fresh(job.cls, params, job.plan.market, job.plan.latency.feed_ns)
+        if depends_on_parameters(made):
+            return cls(OneAsker(analyst))
+        return cls(None, ask_all(job.cls, params, job.plan, OneAsker(analyst)), True)
+
+    def answers(self, job: Job, params: Params) -> Answers | None:
+        """Return the answers of one set."""
+        return self.shared if self.is_shared else ask_all(job.cls, params, job.plan, self.analyst)
+
+
+def depends_on_parameters(made: Strategy) -> bool:
+    """True unless `ask` never touches `self` and setup leaves its times alone."""
+    code = type(made).ask.__code__  # type: ignore[attr-defined]
+    me = code.co_varnames[0]
+    touched = me in code.co_cellvars or any(
+        me == i.argval or (isinstance(i.argval, tuple) and me in i.argval) for i in dis.get_instructions(code)
+    )
+    return touched or bool({"ask_every", "bars", "warmup"} & vars(made).keys())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all sets of a sweep have in common."""
+
+    cls: type[Strategy]
+    plan: Plan
+    metrics: tuple[str, ...]
+    questions: Questions | None = None
+    code: translate.Compiled | None = None
+
+    def row(self, params: Params) -> Row:
+        """Backtest one set and keep nothing of it but its row."""
+        try:
+            asked = self.questions.answers(self, params) if self.questions else None
+            plan = self.plan.with_answers(asked)
+            outcome = Outcome(run(self.cls, params, plan, None, None, self.code))
+            found = outcome.metrics(asked.coverage if asked else None)
+        except FrameworkError as error:
+            if "cannot be compiled" in str(error):
+                raise
+            return {"error": str(error)}
+        said = (
+            f"INCOMPLETE: {asked.missing} of {asked.due} decisions are missing"
+            if asked and asked.missing
+            else None
+        )
+        return {
+            "n_orders": len(outcome.order_rows), "fingerprint": outcome.fingerprint(), "error": said,
+            **{name: found[name] for name in (*ALWAYS, *self.metrics)},
+        }  # fmt: skip
+
+    def compile(self, params: Params) -> translate.Compiled | None:
+        """Return the compiled form that sets of this layout share; None when this set's setup fails."""
+        try:
+            made = fresh(self.cls, params, self.plan.market, self.plan.latency.feed_ns)
+        except FrameworkError:
+            return None
+        return translate.translate(made)
+
+
+def run_sets(job: Job, sets: Sequence[Params]) -> list[Row]:
+    """Backtest some sets, one after another."""
+    return [job.row(params) for params in sets]
+
+
+def run_all(job: Job, sets: list[Params], executor: Executor | None, workers: int) -> Iterator[list[Row]]:
+    """Yield the rows of all sets in order, some at a time."""
+    at, code = 0, None
+    is_compiled = job.cls.compiled and jit_enabled()
+    while at < len(sets) and is_compiled and code is None:  # once, by the first set that gets that far
+        made = job.compile(sets[at])
+        row = job.row(sets[at])
+        at += 1
+        code = made if row["error"] is None else None
+        yield [row]
+    if executor is not None:
+        workers = getattr(executor, "_max_workers", None) or workers
+        shared = code if isinstance(executor, ThreadPoolExecutor) else None
+        yield from spread(replace(job, code=shared), sets[at:], executor, workers)
+    elif is_compiled:
+        with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as pool:
+            yield from spread(replace(job, code=code), sets[at:], pool, workers)
+    else:
+        for params in sets[at:]:
+            yield [job.row(params)]
+
+
+def spread(job: Job, sets: list[Params], executor: Executor, workers: int) -> Iterator[list[Row]]:
+    """Give the sets to an executor, enough parts for all workers to end together."""
+    size = max(1, min(CHUNK, len(sets) // (4 * workers)))
+    parts = [sets[i : i + size] for i in range(0, len(sets), size)]
+    futures = [executor.submit(run_sets, job, part) for part in parts]
+    try:
+        for j in range(len(futures)):
+            yield futures[j].result()
+    except Exception as error:
+        if "pickle" not in str(error).lower():
+            raise
+        raise StrategyError(
+            f"{job.cls.__name__} cannot be sent to the executor's processes: {error}; define it in a module "
+            "that can be imported, or leave executor away"
+        ) from error
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def table(cls: type[Strategy], sets: list[Params], rows: list[Row], wanted: tuple[str, ...]) -> pl.DataFrame:
+    """Return the sweep's table."""
+    known = parameters_of(cls)
+    columns = [pl.Series(n, [one[n] for one in sets], dtype=POLARS[kind]) for n, (kind, _) in known.items()]
+    columns.append(pl.Series("n_orders", [row.get("n_orders") for row in rows], dtype=pl.Int64))
+    taken = {*known, "n_orders", "fingerprint", "error"}
+    for name in (*ALWAYS, *wanted):
+        values = [row.get(name) for row in rows]
+        label = f"metric_{name}" if name in taken else name
+        if any(isinstance(v, int) for v in values):
+            columns.append(pl.Series(label, values, dtype=pl.Int64))
+        else:
+            columns.append(
+                pl.Series(label, [float("nan") if v is None else v for v in values], dtype=pl.Float64)
+            )
+    texts = ("fingerprint", "error")
+    columns += [pl.Series(name, [row.get(name) for row in rows], dtype=pl.String) for name in texts]
+    return pl.DataFrame(columns)
+
+
+__all__ = ["sweep"]

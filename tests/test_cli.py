@@ -1,0 +1,373 @@
+"""The command: what it prints, saves and returns; every mistake is one line with the right exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from framework.cli import main
+from framework.cli_job import Job, fills_of, latency_of
+from framework.cli_sweep import values_of
+from framework.errors import ConfigError, FrameworkError
+from framework.options import Fills
+from framework.result import Result
+from framework.testing import HolySheepServer
+
+ROOT = Path(__file__).parent.parent
+EMA = ROOT / "strategies" / "ema_cross.py"
+REGIME = ROOT / "strategies" / "regime_trader.py"
+HEAD = "open_time_ms,open,high,low,close,volume\n"
+FIRST, SECOND = "1704067200000,1,2,0.5,1.5,10\n", "1704070800000,1,2,0.5,1.5,10\n"
+CANDLES = {
+    "ok.csv": FIRST + SECOND,
+    "unsorted.csv": SECOND + FIRST,
+    "twice.csv": FIRST + FIRST,
+    "nan.csv": FIRST + "1704070800000,1,2,0.5,nan,10\n",
+    "negative.csv": FIRST + "1704070800000,1,2,-0.5,1.5,10\n",
+    "high.csv": FIRST + "1704070800000,1,0.4,0.5,0.5,10\n",
+}
+CODE = {
+    "noimport.py": "import nosuchmodule\n",
+    "syntax.py": "class A(Strategy:\n    pass\n",
+    "hook.py": "class A(Strategy):\n    def on_bar(self, bar):\n        pass\n",
+    "nohook.py": "class A(Strategy):\n    def on_bars(self, bar, broker):\n        pass\n",
+    "none.py": "x = 1\n",
+    "two.py": "class A(Strategy):\n    pass\nclass B(Strategy):\n    pass\n",
+    "quits.py": "raise SystemExit(3)\n",
+    "annotated.py": "class A(Strategy):\n    names: list = []\n",
+    "state.py": "@compiled\nclass A(Strategy):\n    def setup(self):\n        self.seen = {}\n"
+    "    def on_bar(self, bar, broker):\n        self.seen[bar.ts] = 1\n",
+    "grows.py": "@compiled\nclass A(Strategy):\n    def setup(self):\n        self.n = 0\n"
+    "    def on_bar(self, bar, broker):\n        self.n = self.n + 0.5\n",
+    "unset.py": "@compiled\nclass A(Strategy):\n    def setup(self):\n        self.count = 0\n"
+    "    def on_bar(self, bar, broker):\n        self.cuont = 1\n",
+    "text.py": "@compiled\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n        x = bar.close + 'a'\n",
+    "divides.py": "class A(Strategy):\n    def on_bar(self, bar, broker):\n        1 / 0\n",
+    "order.py": "class A(Strategy):\n    def on_bar(self, bar, broker):\n        broker.buy(qty=float('nan'))\n",
+    "stops.py": "class A(Strategy):\n    def on_bar(self, bar, broker):\n        raise KeyboardInterrupt\n",
+    "prints.py": "class A(Strategy):\n    def setup(self):\n        print('hello')\n",
+    "random_walk.py": "import random\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n"
+    "        if random.random() < 0.01:\n            broker.buy(share=0.5 * random.random())\n",
+}
+SHORT = ["--from", "2019-01-01", "--to", "2019-01-15"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with strategies, candles and no key; what the command changes is put back."""
+    for name, rows in CANDLES.items():
+        (tmp_path / name).write_text(HEAD + rows, encoding="utf-8")
+    for name, text in CODE.items():
+        (tmp_path / name).write_text("from framework import Strategy, compiled\n" + text, encoding="utf-8")
+    (tmp_path / "ema.py").write_bytes(EMA.read_bytes())
+    (tmp_path / "regime.py").write_bytes(REGIME.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """Compile the engine before anything counts lines on stderr."""
+    from framework import backtest, samples
+    from framework.cli_strategy import load_strategy
+    from framework.jit import mark_warm
+
+    backtest(load_strategy(str(EMA)), samples.load("majors-1d"))
+    mark_warm()
+
+
+def sheepfold(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    command = [sys.executable, "-m", "framework", *args]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def test_backtest_saves_a_run_that_can_be_run_again(desk: Path, warm: None) -> None:
+    done = sheepfold(desk, "backtest", "ema.py", "-p", "fast=9", "--from", "2018-01-01", "--fills", "backtrader")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    folder = next((desk / "results").iterdir())
+    assert f"saved {Path('results') / folder.name}" in done.stdout
+    saved = Result.load(folder)
+    assert saved.fingerprint in done.stdout
+    assert folder.name == f"EmaCross-{saved.fingerprint[:8]}"
+    assert {"report.html", "report.png", "ema.py", "equity.csv"} <= {path.name for path in folder.iterdir()}
+    command = saved.manifest["command"]
+    assert (command["strategy"], command["params"], command["fills"]) == ("ema.py", ["fast=9"], "backtrader")
+    assert str(desk) not in (folder / "manifest.json").read_text(encoding="utf-8")
+    (desk / "ema.py").write_text("from framework import Strategy\n", encoding="utf-8")
+    again = sheepfold(desk, "rerun", str(folder))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"same result: fingerprint {saved.fingerprint}")
+
+
+def test_json_is_one_object_and_nothing_else(desk: Path, warm: None) -> None:
+    done = sheepfold(desk, "backtest", "prints.py", "--json", "--no-report", *SHORT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert {"metrics", "fingerprint", "status", "folder", "notes"} <= found.keys()
+    assert found["metrics"]["sharpe"] is None or isinstance(found["metrics"]["sharpe"], float)
+    assert set(done.stderr.split()) == {"hello"}  # what the strategy prints
+    assert not (desk / found["folder"] / "report.html").exists()
+
+
+def test_damage_and_difference_end_with_5(desk: Path, warm: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backtest", "random_walk.py", "--no-report", "--out", "run", *SHORT]) == 0
+    capsys.readouterr()
+    assert main(["rerun", "run"]) == 5
+    error = capsys.readouterr().err
+    assert error.startswith("sheepfold: error: run: the rerun differs: ")
+    assert error.count("\n") == 1
+    (desk / "run" / "equity.parquet").write_bytes(b"PAR1")
+    assert main(["rerun", "run"]) == 5
+    assert "run/equity.parquet" in capsys.readouterr().err
+    assert main(["backtest", "ema.py", "--no-report", "--out", "more", "--market", "candles:ok.csv", *CSV]) == 0
+    (desk / "ok.csv").write_text(HEAD + FIRST, encoding="utf-8")
+    assert main(["rerun", "more"]) == 5
+    assert "the market has other content now" in capsys.readouterr().err
+
+
+CSV = ["--instrument", "binance:BTCUSDT", "--interval", "1h", "--stamp", "open"]
+
+
+def test_recorded_decisions_are_paid_once(
+    desk: Path, warm: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(*more: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = main(["backtest", "regime.py", "--json", "--no-report", *SHORT, *more])
+        out = capsys.readouterr().out
+        return code, json.loads(out) if out else {}
+
+    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
+    with HolySheepServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        code, offline = ask()
+        assert (code, len(server.requests)) == (0, 0)  # a key alone never spends
+        assert offline["analyst"]["stand_in"] is True
+        assert ask("--model", "deepseek-v3.2")[0] == 4  # never recorded
+        assert len(server.requests) == 0
+        code, paid = ask("--model", "deepseek-v3.2", "--record")
+        assert (code, paid["status"], paid["analyst"]["stand_in"]) == (0, "done", False)
+        asked = len(server.requests)
+        assert asked == paid["analyst"]["questions"]
+        assert ask("--model", "deepseek-v3.2")[1]["fingerprint"] == paid["fingerprint"]
+        assert len(server.requests) == asked
+    for name in ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"):
+        monkeypatch.delenv(name)
+    tape = f"{paid['folder']}/cassette.jsonl"
+    assert ask("--cassette", tape)[1]["fingerprint"] == paid["fingerprint"]
+    assert main(["rerun", paid["folder"]]) == 0
+    shown = capsys.readouterr()
+    assert "same result" in shown.out
+
+
+def test_an_incomplete_run_is_saved_and_ends_with_4(
+    desk: Path, warm: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from framework.llm.client import HolySheep
+    from framework.testing import Scripted
+
+    made = HolySheep.__init__
+
+    def impatient(self: HolySheep, *args: Any, **options: Any) -> None:
+        made(self, *args, **{**options, "retries": 0})
+
+    monkeypatch.setattr(HolySheep, "__init__", impatient)
+    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
+    with HolySheepServer([Scripted(status=500)]) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        options = ["backtest", "regime.py", "--json", "--no-report", "--record", *SHORT]
+        assert main(options) == 4
+        first = json.loads(capsys.readouterr().out)
+        assert first["status"] == "incomplete"
+        asked = len(server.requests)
+        assert main(["rerun", first["folder"]]) == 0  # the same, with the same decision missing
+        assert len(server.requests) == asked
+        assert main(options) == 0
+        assert len(server.requests) == asked + 1
+
+
+BAD = [  # (command, exit code, what the line says)
+    ("backtest", 2, "Missing argument"),
+    ("backtset ema.py", 2, "backtset"),
+    ("backtest ema.py --cahs 5", 2, "--cash"),
+    ("backtest ema.py --cash abc", 2, "--cash"),
+    ("backtest ema.py --cash -5", 2, "cash must be a positive amount"),
+    ("backtest ema.py --leverage 0", 2, "leverage"),
+    ("backtest ema.py --margin crss", 2, "did you mean cross?"),
+    ("backtest ema.py --slippage 5", 2, "0.0005 is 5 bps"),
+    ("backtest ema.py --latency 20", 2, "--latency"),
+    ("backtest ema.py --latency ordr=20ms", 2, "did you mean order?"),
+    ("backtest ema.py --fills bactrader", 2, "did you mean backtrader?"),
+    ("backtest ema.py --fills att=close", 2, "did you mean at?"),
+    ("backtest ema.py -p fast", 2, "name=value"),
+    ("backtest ema.py -p fast=1 -p fast=2", 2, "given twice"),
+    ("backtest ema.py -p fats=3", 2, "did you mean fast?"),
+    ("backtest ema.py -p fast=abc", 2, "EmaCross.fast is int"),
+    ("backtest ema.py -p share=nan", 2, "finite"),
+    ("backtest em.py", 2, "did you mean ema.py"),
+    ("backtest nowhere/ema.py", 2, "no folder nowhere"),
+    ("backtest ema.py:EmaCros", 2, "did you mean EmaCross?"),
+    ("backtest two.py", 2, "two.py:B"),
+    ("backtest none.py", 2, "holds no Strategy class"),
+    ("backtest noimport.py", 2, "noimport.py:2: ModuleNotFoundError"),
+    ("backtest syntax.py", 2, "syntax.py:2: SyntaxError"),
+    ("backtest quits.py", 2, "quits.py:2: SystemExit"),
+    ("backtest hook.py", 2, "on_bar(self, bar, broker)"),
+    ("backtest nohook.py", 2, "did you mean on_bar"),
+    ("backtest annotated.py", 2, "int, float, bool or str"),
+    ("backtest state.py", 2, "A.seen is a dict"),
+    ("backtest grows.py", 2, "start it as float"),
+    ("backtest unset.py", 2, "unset.py:"),
+    ("backtest text.py", 2, "TypeError"),
+    ("backtest divides.py", 2, "divides.py:4: ZeroDivisionError"),
+    ("backtest order.py", 2, "exactly one of qty and share"),
+    ("backtest ema.py --market nowhere:x", 2, "sample:NAME"),
+    ("backtest ema.py --market sample:btcusd", 2, "did you mean btcusd-1h?"),
+    ("backtest ema.py --from soon", 2, "--from"),
+    ("backtest ema.py --from 2030-01-01", 3, "the market covers"),
+    ("backtest ema.py --market candles:ok.csv", 2, "--instrument"),
+    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --interval 1h", 2, "stamp"),
+    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --interval 1h --stamp opn", 2, "open"),
+    ("backtest ema.py --market candles:none.csv CSV", 3, "no such file"),
+    ("backtest ema.py --market candles:unsorted.csv CSV", 3, "unsorted.csv: row 2"),
+    ("backtest ema.py --market candles:twice.csv CSV", 3, "twice.csv: row 2"),
+    ("backtest ema.py --market candles:nan.csv CSV", 3, "nan.csv: row 2: close"),
+    ("backtest ema.py --market candles:negative.csv CSV", 3, "negative.csv: row 2: low"),
+    ("backtest ema.py --market candles:high.csv CSV", 3, "high.csv: row 2: high"),
+    ("backtest ema.py --model deepseek-v3.2", 2, "asks nothing"),
+    ("backtest regime.py --record", 2, "HOLYSHEEP_API_KEY is not set"),
+    ("backtest regime.py --cassette none.jsonl", 3, "none.jsonl"),
+    ("backtest regime.py --record --cassette none.jsonl", 2, "--cassette"),
+    ("backtest ema.py --out ok.csv", 2, "is a file"),
+    ("backtest ema.py --out .", 2, "holds other files"),
+    ("rerun nowhere", 2, "no such folder"),
+    ("rerun .", 5, "manifest.json: is missing"),
+    ("report nowhere", 2, "no such folder"),
+    ("sweep ema.py", 2, "say what to sweep"),
+    ("sweep ema.py -p fast=5:5", 2, "holds no value"),
+    ("sweep ema.py -p fast=5:x", 2, "start:stop"),
+    ("sweep ema.py -p fsat=5:9", 2, "did you mean fast"),
+    ("sweep ema.py -p fast=5 --out all.txt", 2, ".csv or .parquet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "code", "words"), BAD, ids=[row[0] for row in BAD])
+def test_a_mistake_is_one_line(
+    command: str, code: int, words: str, desk: Path, warm: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = shlex.split(command.replace("CSV", shlex.join(CSV)))
+    assert main(given) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("sheepfold: error: ")
+    assert shown.err.count("\n") == 1
+    assert words in shown.err
+    assert "Traceback" not in shown.err
+    assert not (desk / "results").exists()
+
+
+def test_debug_shows_the_traceback(desk: Path, warm: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backtest", "divides.py", "--debug"]) == 2
+    assert "ZeroDivisionError" in (shown := capsys.readouterr().err)
+    assert "Traceback" in shown
+
+
+def test_other_ends(
+    desk: Path, warm: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backtest", "stops.py"]) == 130
+    assert capsys.readouterr().err == "sheepfold: interrupted\n"
+
+    def defect(*_: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("framework.cli_run.execute", defect)
+    assert main(["backtest", "ema.py"]) == 1
+    assert capsys.readouterr().err == (
+        "sheepfold: error: unexpected RuntimeError: two lines; this is a defect: "
+        "run it again with --debug and report it\n"
+    )
+
+
+def test_sweep_rows_are_backtests(desk: Path, warm: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "ema.py", "-p", "fast=5:9:2", "-p", "slow=30,40", "--out", "all.csv", *SHORT]) == 0
+    assert "4 backtests" in capsys.readouterr().out
+    assert (desk / "all.csv").read_text(encoding="utf-8").count("\n") == 5
+    assert main(["sweep", "ema.py", "-p", "fast=7", "-p", "slow=30", "--json", *SHORT]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    assert main(["backtest", "ema.py", "-p", "fast=7", "-p", "slow=30", "--json", "--no-report", *SHORT]) == 0
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == row["fingerprint"]
+
+
+def test_check_proves_or_says_what_is_wrong(
+    desk: Path, warm: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "ema.py", *SHORT]) == 0
+    assert "clean" in capsys.readouterr().out
+    assert main(["check", "random_walk.py", *SHORT]) == 5
+    assert "NOT REPEATABLE" in capsys.readouterr().out
+
+
+def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["samples"]) == 0
+    shown = capsys.readouterr().out
+    assert "btcusd-1h: coinbase:BTC-USD; 1h; 2017-07-01 to 2019-10-17" in shown
+    assert "SYNTHETIC" in shown
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("sheepfold ")
+    assert main([]) == 0
+    assert "Exit codes" in capsys.readouterr().out
+
+
+def test_values_of_a_range() -> None:
+    assert values_of("fast", "5:8", int) == [5, 6, 7]
+    assert values_of("slow", "30:70:20", int) == [30, 50]
+    assert values_of("stop", "0.01:0.04:0.01", float) == [0.01, 0.02, 0.03]
+    assert values_of("fast", "9:5:-2", int) == [9, 7]
+    assert values_of("name", "a,b", str) == ["a", "b"]
+
+
+def test_options_read_back() -> None:
+    assert fills_of("at=close,intrabar=best") == Fills(at="close", intrabar="best")
+    assert fills_of("backtrader,grace=0.5") == Fills(
+        **{**Fills.like("backtrader").__dict__, "grace": 0.5}
+    )
+    assert fills_of("volume_share=0.1").volume_share == 0.1
+    assert (latency_of("5ms").order, latency_of("order=1s,feed=2s").feed) == ("5ms", "2s")
+    job = Job("a.py", ("fast=3",), market="candles:x.csv", start="2019-01-01", strict=True)
+    assert Job.from_words(json.loads(json.dumps(job.words())), "run") == job
+    with pytest.raises(ConfigError, match="was saved by a program"):
+        Job.from_words(None, "run")
+    with pytest.raises(FrameworkError, match="which this version does not have"):
+        Job.from_words({**job.words(), "newer": 1}, "run")
+
+
+def test_the_meter_waits_and_then_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    from framework import cli_show
+
+    clock = iter([0.0, 0.1, 1.0])
+    monkeypatch.setattr(cli_show, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with cli_show.Meter("Slow", 1000, "bars") as meter:
+        meter(100)
+        assert meter.bar is None
+        meter(200)
+        assert meter.bar is not None
+        assert meter.bar.tasks[0].fields["words"] == "200 bars/s, 4 s left"
+    assert meter.bar is None
