@@ -20,6 +20,7 @@ import typer
 
 from framework.errors import FrameworkError
 
+INTERRUPTED = 130
 HELP = """Replay markets through strategies, and show what happened so that anyone can do it again.
 
 Exit codes: 0 done, 1 an unexpected error, 2 a mistake in what was given, 3 data refused, 4 incomplete,
@@ -206,10 +207,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             given or ["--help"], prog_name="sheepfold", standalone_mode=False
         )
         sys.stdout.flush()
+        if code == INTERRUPTED:  # typer of some versions makes it of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         print("sheepfold: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0

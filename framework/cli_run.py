@@ -174,7 +174,10 @@ def difference(saved: Result, again: Result) -> str | None:
     was, now = (one.manifest.get("data", {}).get("hash") for one in (saved, again))
     if was != now:
         return f"the market has other content now (hash {str(now)[:16]}, saved {str(was)[:16]})"
-    found = saved.diff(again)
+    skipped: tuple[str, ...] = ("params", "manifest")  # they may say why, but are no difference
+    if saved.status == "incomplete":
+        skipped = (*skipped, "decisions")  # what is missing has another reason now: it was not asked
+    found = [line for line in saved.diff(again) if not line.startswith(skipped)]
     if not found:
         return None
     words = next((line for line in found if not line.startswith("fingerprint")), found[0])

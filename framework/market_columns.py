@@ -173,11 +173,12 @@ class Columns:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value of a column is a number, or reads as one; nothing (null) counts as one here."""
+    """Return whether a value of a column is a number, or reads as one; null counts as one, the text "nan" not."""
     try:
-        return value is None or float(value) is not None
+        number = 0.0 if value is None else float(value)
     except (TypeError, ValueError):
         return False
+    return number == number or not isinstance(value, str)
 
 
 def frame_kind(frame: Any) -> str:

@@ -117,6 +117,8 @@ class Fills:
     grace : share of the bar's length in which an arriving order still gets its open.
     queue, partial : for books and trades. volume_share : at most this share of a bar's volume fills.
     slip_in_range : slipped prices stay inside the bar. stop_at_level : stops fill without slippage.
+    limit_slips : a limit that a bar opens beyond pays slippage, down to its limit.
+    stop_first : a stop touched anywhere in a bar comes before its target, even one met at the open.
     """
 
     at: str = "open"
@@ -128,6 +130,8 @@ class Fills:
     volume_share: float | None = None
     slip_in_range: bool = False
     stop_at_level: bool = False
+    limit_slips: bool = False
+    stop_first: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -149,9 +153,12 @@ class Fills:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "backtesting.py": {"at": "open", "intrabar": "worst", "exits_from": "entry_bar"},
-    "vectorbt": {"at": "close", "intrabar": "worst", "stop_at_level": True},
-    "backtrader": {"at": "open", "intrabar": "worst", "exits_from": "next_bar", "slip_in_range": True},
+    "backtesting.py": {"at": "open", "intrabar": "worst", "exits_from": "entry_bar", "stop_first": True},
+    "vectorbt": {"at": "close", "intrabar": "worst", "stop_at_level": True, "stop_first": True},
+    "backtrader": {
+        "at": "open", "intrabar": "worst", "exits_from": "next_bar",
+        "slip_in_range": True, "limit_slips": True, "stop_first": True,
+    },
 }
 
 
@@ -185,6 +192,8 @@ def engine_options(
         "isolated": MARGIN_NAMES.index(margin),
         "slip_in_range": int(fills.slip_in_range),
         "stop_at_level": int(fills.stop_at_level),
+        "limit_slips": int(fills.limit_slips),
+        "stop_first": int(fills.stop_first),
         "grace": fills.grace,
         "slippage": costs.slippage,
         "entry_spread": costs.entry_spread,

@@ -161,5 +161,6 @@ FILL = np.dtype(
         ("maker", "i8"),
         ("slippage", "f8"),  # money lost against the raw price
         ("equity", "f8"),  # true account just after
+        ("row", "i8"),  # first equity row that knows of it
     ]
 )

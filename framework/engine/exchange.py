@@ -78,6 +78,7 @@ def settle_funding(sim: Sim, k, ts):
     entry["amount"] = amount
     entry["price"] = price
     entry["qty"] = q
+    entry["row"] = c["rows"]
     c["n_journal"] += 1
 
 
@@ -106,6 +107,7 @@ def open_bar(sim: Sim, k):
     cur = sim.cursor[k]
     bar = sim.bars[cur["bar"]]
     cur["opened"] = 1
+    cur["used_before"] = cur["used"]
     cur["used"] = 0.0
     sim.account[k]["mark"] = bar["open"]
     liquidate_at(sim, k, bar["open"], bar["open"], False, bar["open_ts"], bar)
@@ -142,6 +144,10 @@ def exchange(sim: Sim, ts):
     """Let everything that happens at the exchange at `ts` happen."""
     c = sim.clock[0]
     n = c["n"]
+    if c["n_live"] > 0:
+        for k in range(n):
+            expire(sim, k, ts)
+        sweep(sim)
     for k in range(n):
         cur = sim.cursor[k]
         while cur["funding"] < cur["funding_end"] and sim.funding[cur["funding"]]["ts"] <= ts:

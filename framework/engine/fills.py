@@ -142,13 +142,20 @@ def wanted(sim: Sim, row, raw, bar, ts):
 
 
 @kernel(store=False)
+def is_earlier(cur):
+    """True when the fill under way belongs to the bar before the one that is open (a fill at its close)."""
+    return cur["opened"] == 1 and cur["fill_bar"] != cur["bar"]
+
+
+@kernel(store=False)
 def volume_left(sim: Sim, k, qty, bar):
     """Quantity the participation cap still allows in this bar (rules.md 4.5)."""
     share = sim.clock[0]["volume_share"]
     if share <= 0.0:
         return qty
     rule = sim.rules[k]
-    left = share * bar["volume"] - sim.cursor[k]["used"]
+    cur = sim.cursor[k]
+    left = share * bar["volume"] - (cur["used_before"] if is_earlier(cur) else cur["used"])
     if qty <= left * (1.0 + 1e-12):
         return qty
     return max(0.0, floor_to(max(left, 0.0), rule["lot"], rule["lot_inv"]))
@@ -246,6 +253,7 @@ def write_fill(sim: Sim, row, qty, raw, price, fee, maker, ts, bar, place):
     fill["maker"] = maker
     fill["slippage"] = abs(gain(rule["kind"], rule["multiplier"], qty, raw, price))
     fill["equity"] = equity_of(sim, 0)
+    fill["row"] = NEVER
     c["n_fills"] += 1
 
 
@@ -306,7 +314,10 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     if order["kind"] == CLOSE:
         drop_children(sim, k, ts)
     fee = notional(rule["kind"], rule["multiplier"], possible, price) * rate
-    sim.cursor[k]["used"] += possible
+    if is_earlier(sim.cursor[k]):
+        sim.cursor[k]["used_before"] += possible
+    else:
+        sim.cursor[k]["used"] += possible
     write_fill(sim, row, possible, raw, price, fee, 1 if maker else 0, ts, bar, place)
     if possible < qty:
         finish(sim, row, REJECTED, R_MARGIN, ts)

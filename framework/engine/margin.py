@@ -138,6 +138,7 @@ def give_back(sim: Sim, k, amount, ts):
     entry["amount"] = amount
     entry["price"] = sim.account[k]["mark"]
     entry["qty"] = 0.0
+    entry["row"] = c["rows"]
     c["n_journal"] += 1
 
 
@@ -192,6 +193,7 @@ def learn_all(sim: Sim, ts):
         answer["seen_ts"] = min(answer["seen_ts"], ts)
         if answer["fill"] != NONE:
             sim.fills[answer["fill"]]["seen_ts"] = answer["seen_ts"]
+            sim.fills[answer["fill"]]["row"] = c["rows"]
         order = sim.orders[answer["order"]]
         order["known"] = answer["status"]
         order["known_filled"] = order["filled"]

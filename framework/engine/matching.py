@@ -30,6 +30,7 @@ from framework.records import (
     R_POST_ONLY,
     R_TARGET,
     REJECTED,
+    R_STOP,
     STOP,
     STOP_LIMIT,
     TRAILING,
@@ -109,6 +110,10 @@ def look_limit(sim: Sim, row, price, ts, bar, first, place):
             finish(sim, row, REJECTED, R_POST_ONLY, ts)
         elif first:
             take(sim, row, price, ts, bar, False, place)
+        elif sim.clock[0]["limit_slips"] == 1 and price != order["price"]:
+            paid = price * (1.0 + order["side"] * sim.clock[0]["slippage"])
+            paid = min(paid, order["price"]) if order["side"] == BUY else max(paid, order["price"])
+            execute(sim, row, paid, ts, bar, False, False, place)
         else:
             execute(sim, row, price, ts, bar, price == order["price"], False, place)
     elif first and order["tif"] == IOC:
@@ -168,6 +173,18 @@ def sweep(sim: Sim):
 
 
 @kernel(store=False)
+def stopped_in_bar(sim: Sim, order, bar):
+    """True for a target whose bracket's stop this bar touches."""
+    if order["role"] != R_TARGET:
+        return False
+    for j in range(sim.clock[0]["n_live"]):
+        other = sim.orders[sim.live[j]]
+        if other["parent"] == order["parent"] and other["role"] == R_STOP and is_live(other):
+            return touched(sim, other, bar)
+    return False
+
+
+@kernel(store=False)
 def match_open(sim: Sim, k):
     """Everything that rests or waits meets the open of the current bar: exits first, then by age."""
     c = sim.clock[0]
@@ -184,6 +201,8 @@ def match_open(sim: Sim, k):
                 continue
             if c["at_close"] == 1 and order["seen_bar"] == NONE:
                 continue  # waits for a close
+            if c["stop_first"] == 1 and stopped_in_bar(sim, order, bar):
+                continue
             cur["fill_bar"] = bar_row
             look(sim, row, bar["open"], ts, bar, bar_row, AT_OPEN)
     sweep(sim)
@@ -359,7 +378,6 @@ def match_inside(sim: Sim, k):
     bar_row = cur["bar"]
     bar = sim.bars[bar_row]
     cur["fill_bar"] = bar_row
-    expire(sim, k, bar["close_ts"])
     n = c["n_live"]
     if n > 1:
         find_ambiguous(sim, k, bar, bar_row)

@@ -110,6 +110,7 @@ def learn_fill(sim: Sim, answer):
     c = sim.clock[0]
     fill = sim.fills[answer["fill"]]
     k = fill["instrument"]
+    fill["row"] = c["rows"]
     held = sim.account[c["n"] + k]
     change = fill["side"] * fill["qty"]
     book_fill(sim.rules[k], held, sim.total[1], change, fill["price"], fill["fee"], c["leverage"])
@@ -161,6 +162,7 @@ def pay_tokens(sim: Sim):
             entry["amount"] = cost
             entry["price"] = 0.0
             entry["qty"] = 0.0
+            entry["row"] = c["rows"]
             c["n_journal"] += 1
         c["signal_paid"] += 1
 
@@ -270,7 +272,8 @@ def advance(sim: Sim):
         if ts >= NEVER:
             return DONE
         c["now"] = ts
-        exchange(sim, ts)
+        if ts <= c["end"]:
+            exchange(sim, ts)
         see(sim)
         c["stage"] = 1
 

@@ -50,6 +50,7 @@ CURSOR = np.dtype(
         ("mark_price", "f8"),  # last mark row; NaN before the first
         ("mark_bar", "i8"),  # bar in which the last mark row fell
         ("used", "f8"),  # volume taken from the current bar
+        ("used_before", "f8"),  # and from the one before it
         ("fill_bar", "i8"),  # bar the fill under way belongs to
         ("ambiguous_bar", "i8"),  # last bar counted as ambiguous
     ]
@@ -127,6 +128,8 @@ CLOCK = np.dtype(
         ("next_bar_exits", "i8"),
         ("isolated", "i8"),
         ("slip_in_range", "i8"),
+        ("limit_slips", "i8"),  # a limit a bar opens beyond pays slippage, down to its limit (backtrader)
+        ("stop_first", "i8"),  # a touched stop comes before its target, even one met at the open
         ("stop_at_level", "i8"),  # stop fills without slippage (vectorbt's stop price)
         ("grace", "f8"),
         ("slippage", "f8"),
@@ -176,7 +179,7 @@ RESPONSE = np.dtype(
 SPAN = np.dtype([("first", "i8"), ("end", "i8"), ("at", "i8")])  # rows of one feature stream; `at` = first unseen
 
 # every change of cash that is no fill
-JOURNAL = np.dtype([("ts", "i8"), ("instrument", "i8"), ("kind", "i8"), ("amount", "f8"), ("price", "f8"), ("qty", "f8")])
+JOURNAL = np.dtype([("ts", "i8"), ("instrument", "i8"), ("kind", "i8"), ("amount", "f8"), ("price", "f8"), ("qty", "f8"), ("row", "i8")])  # row = first equity row that knows of it
 J_FUNDING, J_TOKENS, J_LIQUIDATION = 0, 1, 2
 
 # what `advance` returns

@@ -61,7 +61,7 @@ def walk(address, out, n_rows):
     for r in range(n_rows):
         row = t.rows[r]
         ts = row["ts"]
-        while f < c["n_fills"] and sim.fills[f]["seen_ts"] <= ts:
+        while f < c["n_fills"] and sim.fills[f]["row"] <= r:
             fill = sim.fills[f]
             k = fill["instrument"]
             book_fill(
@@ -69,7 +69,7 @@ def walk(address, out, n_rows):
                 c["leverage"],
             )
             f += 1
-        while j < c["n_journal"] and sim.journal[j]["ts"] <= ts:
+        while j < c["n_journal"] and sim.journal[j]["row"] <= r:
             entry_row = sim.journal[j]
             total = t.total[0]
             if entry_row["kind"] == J_FUNDING:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framework.testing.holysheep import HolySheepServer, Scripted
+    from framework.testing.rehearsal import Report, check_strategy
 
-_HOME = {"HolySheepServer": "holysheep", "Scripted": "holysheep"}
+_HOME = {
+    "HolySheepServer": "holysheep", "Report": "rehearsal", "Scripted": "holysheep",
+    "check_strategy": "rehearsal",
+}  # fmt: skip
 
-__all__ = ["HolySheepServer", "Scripted"]
+__all__ = ["HolySheepServer", "Report", "Scripted", "check_strategy"]
 
 
 def __getattr__(name: str) -> Any:

@@ -29,12 +29,13 @@ from framework.engine.tables import Tables
 from framework.errors import FrameworkError, StrategyError, near
 from framework.market import Market
 from framework.outcome import Outcome
-from framework.records import REASONS, REJECTED
+from framework.records import NEVER, REASONS, REJECTED
 from framework.strategy import HOOKS, Strategy, hooks_of, parameters_of
 from framework.times import format_time
 
 MOST = 5  # problems of one kind that are told
-NUMBERS = ("qty", "share", "price", "trigger", "stop", "target", "trail")
+GIVEN = ("view", "instruments")  # state a run gives
+LEFT_OUT = float("nan")  # this very object: what a caller left out, and no NaN of his own
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,8 @@ class Check:
         prints = [Outcome(run(self.cls, self.params, self.plan, None, None)).fingerprint() for _ in range(2)]
         if prints[0] != prints[1]:
             self.problems.append(
-                f"{self.cls.__name__}: two runs differ: something outlives a run (a global, a class attribute, a file) "
-                "or is drawn at random; keep state in self, made in setup"
+                f"{self.cls.__name__}: two runs differ: something outlives a run (a global, a class "
+                "attribute, a file) or is drawn at random; keep state in self, made in setup"
             )
         how = "compiled and as written, with the same orders" if self.cls.compiled else "as written"
         self.notes.append(f"run {how}, twice, fingerprint {prints[0][:8]}")
@@ -234,39 +235,39 @@ class WatchedBroker(plain.PlainBroker):
         super().__init__(loop, k)
         self._watch = watch
 
-    def order(self, side: int, *sizes: float, **options: Any) -> int:
-        given = {**dict(zip(("qty", "share"), sizes, strict=False)), **options}
-        used = {name: value for name, value in given.items() if name in NUMBERS}
-        for name, value in used.items():
-            if value != value and not (
-                name in ("qty", "share") and len(given.keys() & {"qty", "share"}) == 2
-            ):
-                self._watch.note(
-                    f"order({name}=nan): as if no {name} were given; is an indicator not ready yet?"
-                )
-            elif name in ("qty", "share") and value <= 0.0:
-                self._watch.note(f"order({name}={value!r}): a size above 0; the side says buy or sell")
+    def order(
+        self, side: int, qty: float = LEFT_OUT, share: float = LEFT_OUT, price: float = LEFT_OUT,
+        trigger: float = LEFT_OUT, stop: float = LEFT_OUT, target: float = LEFT_OUT, trail: float = LEFT_OUT,
+        tif: int | str = 0, post_only: bool = False, reduce_only: bool = False, group: int = 0,
+        expire_ts: int = NEVER,
+    ) -> int:  # fmt: skip
+        numbers = {"qty": qty, "share": share, "price": price, "trigger": trigger, "stop": stop,
+                   "target": target, "trail": trail}  # fmt: skip
+        self._look({name: value for name, value in numbers.items() if value is not LEFT_OUT})
+        return super().order(side, **numbers, tif=tif, post_only=post_only, reduce_only=reduce_only,
+                             group=group, expire_ts=expire_ts)  # fmt: skip
+
+    def buy(self, qty: float = LEFT_OUT, share: float = LEFT_OUT, **options: Any) -> int:
+        return self.order(1, qty, share, **options)
+
+    def sell(self, qty: float = LEFT_OUT, share: float = LEFT_OUT, **options: Any) -> int:
+        return self.order(-1, qty, share, **options)
+
+    def _look(self, given: dict[str, float]) -> None:
+        """Note values that are taken for something else than was meant."""
+        for name, value in given.items():
+            if value != value:
+                fix = f"as if no {name} were given; is an indicator not ready yet?"
+                self._watch.note(f"order({name}=nan): {fix}")
             elif value <= 0.0:
-                self._watch.note(f"order({name}={value!r}): a price above 0")
-        return super().order(side, *sizes, **options)
-
-    def buy(self, qty: float = plain.NAN, share: float = plain.NAN, **options: Any) -> int:
-        return self.order(1, **sized(qty, share), **options)
-
-    def sell(self, qty: float = plain.NAN, share: float = plain.NAN, **options: Any) -> int:
-        return self.order(-1, **sized(qty, share), **options)
-
-
-def sized(qty: float, share: float) -> dict[str, float]:
-    """Return the sizes that were given; one NaN is kept, so that it is told."""
-    sizes = {name: value for name, value in (("qty", qty), ("share", share)) if value == value}
-    return sizes or {"qty": qty}
+                fix = "a size above 0; the side says buy or sell" if name in ("qty", "share") else "above 0"
+                self._watch.note(f"order({name}={value!r}): {fix}")
 
 
 def reads_before_set(made: Strategy) -> list[str]:
     """Return reads of state that `setup` has not set, in the hooks and what they call, by line."""
     cls = type(made)
-    known = {*vars(made), *dir(cls), "view", "instruments"}
+    known = {*vars(made), *dir(cls), *GIVEN}
     found = []
     methods = {n: f for n, f in inspect.getmembers(cls, inspect.isfunction) if n not in vars(Strategy)}
     elsewhere = {name for f in methods.values() for name, _, is_read in touched(f) if not is_read}
@@ -274,18 +275,11 @@ def reads_before_set(made: Strategy) -> list[str]:
         for state, line, is_read in touched(function):
             if is_read and state not in known:
                 where = f"{cls.__name__}.{name}, {Path(function.__code__.co_filename).name}:{line}"
-                fix = (
-                    "a hook sets it later: give it a first value in setup"
-                    if state in elsewhere
-                    else near(state, known_words(made))
-                )
+                fix = near(state, [n for n in {**made.params, **vars(made)} if n not in GIVEN])
+                if state in elsewhere:
+                    fix = "a hook sets it later: give it a first value in setup"
                 found.append(f"{where}: names '{state}', which setup does not set: {fix}")
     return list(dict.fromkeys(found))[:MOST]
-
-
-def known_words(made: Strategy) -> list[str]:
-    """Return the names a strategy's state and parameters go by."""
-    return [name for name in {**made.params, **vars(made)} if name not in ("view", "instruments")]
 
 
 def touched(function: FunctionType) -> Iterator[tuple[str, int, bool]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.naive.arrivals import Arrivals
-from tests.naive.model import Case, Order
+from tests.naive.model import Case, Order, total
 
 SECOND = 1_000_000_000
 
@@ -78,7 +78,7 @@ class Replay(Arrivals):
         if not closed:
             return
         closes = [self.bars[k][i].close if i >= 0 else None for k, i in enumerate(self.closed)]
-        known, unrealised = self.known, sum(self.known.unrealised(k, p) for k, p in enumerate(closes))
+        known, unrealised = self.known, total(self.known.unrealised(k, p) for k, p in enumerate(closes))
         self.equity_rows.append(
             {
                 "ts": t,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.naive.model import Fill, Instrument
+from tests.naive.model import Fill, Instrument, total
 
 
 @dataclass
@@ -43,15 +43,15 @@ class Ledger:
 
     def equity(self, prices: list[float | None]) -> float:
         """Account value with each position marked at `prices`."""
-        return self.cash + sum(self.unrealised(k, p) for k, p in enumerate(prices))
+        return self.cash + total(self.unrealised(k, p) for k, p in enumerate(prices))
 
     def margin(self, prices: list[float | None], leverage: float) -> float:
         """Margin in use: |notional at the last price| / leverage over all instruments."""
-        total = 0.0
+        used = 0.0
         for k, price in enumerate(prices):
             if self.positions[k].qty != 0.0 and price is not None:
-                total += self.instruments[k].notional(self.positions[k].qty, price) / leverage
-        return total
+                used += self.instruments[k].notional(self.positions[k].qty, price) / leverage
+        return used
 
     def apply(self, k: int, change: float, price: float, fee: float) -> None:
         """Book one fill of signed quantity `change` (rules 6.4: average entry, restart at zero)."""
@@ -109,9 +109,9 @@ class Fifo:
 
     def fund(self, k: int, amount: float) -> None:
         """Share one funding payment over the open lots of instrument k."""
-        total = sum(lot.qty for lot in self.lots[k])
+        held = total(lot.qty for lot in self.lots[k])
         for lot in self.lots[k]:
-            lot.funding += amount * lot.qty / total
+            lot.funding += amount * lot.qty / held
 
     def apply(self, fill: Fill, position_after: float) -> None:
         """Close the oldest lots of the other side, then open a lot with the rest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tests.naive.execution import Execution
-from tests.naive.model import Order
+from tests.naive.model import Order, total
 
 
 class Liquidation(Execution):
@@ -23,7 +23,7 @@ class Liquidation(Execution):
     def others(self, k: int) -> tuple[float, float]:
         """(account without instrument k's gain, maintenance of the others); cross margin."""
         prices = [None if j == k else p for j, p in enumerate(self.last)]
-        return self.ledger.equity(prices), sum(self.maintenance_of(j, p) for j, p in enumerate(prices))
+        return self.ledger.equity(prices), total(self.maintenance_of(j, p) for j, p in enumerate(prices))
 
     def backing(self, k: int) -> tuple[float, float]:
         """(money behind the position of k beside its own gain, maintenance of everything else it backs)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,6 +104,14 @@ class Instrument:
             if notional <= limit:
                 return rate, amount
         return (self.tiers[-1][1], self.tiers[-1][2]) if self.tiers else (0.0, 0.0)
+
+
+def total(values: Iterable[float]) -> float:
+    """Plain sum from left to right; the built-in one compensates since Python 3.12."""
+    result = 0.0
+    for value in values:
+        result += value
+    return result
 
 
 def slack(steps: float) -> float:
