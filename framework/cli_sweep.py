@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from framework.cli_job import Job, pairs
 from framework.cli_run import prepare, quiet_stdout
 from framework.cli_show import Meter, Voice, is_watched, print_json
-from framework.errors import ConfigError, near
+from framework.errors import ConfigError, StrategyError, near
 
 if TYPE_CHECKING:
     import polars as pl
@@ -145,7 +145,10 @@ def run_check(job: Job) -> int:
     made = cls(**job.parameters())
     from framework import check_lookahead, check_strategy
 
-    print(check_strategy(made, market), flush=True)
+    rehearsal = check_strategy(made, market)
+    print(rehearsal, flush=True)
+    if not rehearsal.ok:
+        raise StrategyError(rehearsal.problems[0])
     proof = check_lookahead(made, market)
     print(proof)
     return 0 if proof.ok else UNPROVED if proof.verdict == "UNPROVED" else DIFFERS

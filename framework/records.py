@@ -162,5 +162,6 @@ FILL = np.dtype(
         ("slippage", "f8"),  # money lost against the raw price
         ("equity", "f8"),  # true account just after
         ("row", "i8"),  # first equity row that knows of it
+        ("liquidation", "f8"),  # shortfall the venue bore with it
     ]
 )

@@ -254,6 +254,7 @@ def write_fill(sim: Sim, row, qty, raw, price, fee, maker, ts, bar, place):
     fill["slippage"] = abs(gain(rule["kind"], rule["multiplier"], qty, raw, price))
     fill["equity"] = equity_of(sim, 0)
     fill["row"] = NEVER
+    fill["liquidation"] = 0.0
     c["n_fills"] += 1
 
 

@@ -126,11 +126,10 @@ def add_forced(sim: Sim, k, qty, ts, reason):
 
 @kernel(store=False)
 def give_back(sim: Sim, k, amount, ts):
-    """Book a shortfall the venue bears: `liquidation` rises on both sides."""
+    """Write down a shortfall the venue bears, as the strategy learns of it."""
     c = sim.clock[0]
-    for side in range(2):
-        sim.total[side]["liquidation"] += amount
-        sim.total[side]["cash"] += amount
+    sim.total[1]["liquidation"] += amount
+    sim.total[1]["cash"] += amount
     entry = sim.journal[c["n_journal"]]
     entry["ts"] = ts
     entry["instrument"] = k
@@ -159,7 +158,9 @@ def force_close(sim: Sim, k, price, ts, reason, rate, bar):
     row = add_forced(sim, k, qty, ts, reason)
     write_fill(sim, row, qty, price, price, fee, 0, ts, bar, FORCED)
     if c["isolated"] == 1 and reason == R_LIQUIDATION and backing < 0.0:
-        give_back(sim, k, -backing, ts)
+        sim.total[0]["liquidation"] -= backing
+        sim.total[0]["cash"] -= backing
+        sim.fills[c["n_fills"] - 1]["liquidation"] = -backing
 
 
 @kernel(store=False)
@@ -201,7 +202,10 @@ def learn_all(sim: Sim, ts):
     c["last_seen_ts"] = ts
     for k in range(n):
         sim.account[n + k] = sim.account[k]
+    known = sim.total[1]["liquidation"]
     sim.total[1] = sim.total[0]
+    sim.total[1]["liquidation"] = known
+    sim.total[1]["cash"] -= sim.total[0]["liquidation"] - known
 
 
 @kernel(store=False)
@@ -223,6 +227,9 @@ def bust(sim: Sim, ts):
         if is_live(sim.orders[sim.live[j]]):
             finish(sim, sim.live[j], CANCELLED, R_BUST, ts)
     c["n_live"] = 0
-    give_back(sim, 0, -equity_of(sim, 0), ts)
+    shortfall = -equity_of(sim, 0)
+    sim.total[0]["liquidation"] += shortfall
+    sim.total[0]["cash"] += shortfall
     c["bust"] = 1
     learn_all(sim, ts)
+    give_back(sim, 0, sim.total[0]["liquidation"] - sim.total[1]["liquidation"], ts)

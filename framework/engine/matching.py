@@ -435,6 +435,8 @@ def join(sim: Sim, row, ts):
     bar = sim.bars[cur["bar"]]
     if not is_recent(sim, bar, bar["open_ts"], ts):
         return False
+    if sim.clock[0]["stop_first"] == 1 and stopped_in_bar(sim, order, bar):
+        return True
     cur["fill_bar"] = cur["bar"]
     look(sim, row, bar["open"], ts, bar, cur["bar"], AT_OPEN)
     return True

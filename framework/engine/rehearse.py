@@ -59,28 +59,16 @@ def rehearse(
         if compiled:
             run_compiled(code, one, tables)
         else:
-            run_written(made, one, tables)
+            run_written(one, tables)
             check_types(made, one, before)
         orders.append(tables.sim.orders[: int(tables.clock["n_orders"])].copy())
     compare(made, *orders)
     PASSED.add(key)
 
 
-def run_written(made: Any, one: Any, tables: Tables) -> None:
+def run_written(one: Any, tables: Tables) -> None:
     """Run the hooks as they are written."""
-    try:
-        plain.Loop(tables, one, one.features).run()
-    except FrameworkError:
-        raise
-    except Exception as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        line = f":{trace.tb_lineno}" if trace is not None else ""
-        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        if isinstance(error, ZeroDivisionError):
-            words = "division by zero in a hook; guard it"
-        raise StrategyError(f"{type(made).__name__}{line}: {words}") from error
+    plain.Loop(tables, one, one.features).run()
 
 
 def run_compiled(code: translate.Compiled, one: Any, tables: Tables) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from framework.engine.exchange import due_elsewhere, exchange, exchange_time, nothing_pending
-from framework.engine.requests import send_script
 from framework.engine.ledger import balance, book_fill, equity_of, unrealised
+from framework.engine.margin import give_back
+from framework.engine.requests import send_script
 from framework.engine.state import (
     DONE,
     FAILED,
@@ -116,6 +117,8 @@ def learn_fill(sim: Sim, answer):
     book_fill(sim.rules[k], held, sim.total[1], change, fill["price"], fill["fee"], c["leverage"])
     order = sim.orders[answer["order"]]
     order["known_filled"] += fill["qty"]
+    if fill["liquidation"] > 0.0:
+        give_back(sim, k, fill["liquidation"], answer["seen_ts"])
     for j in range(c["n_live"]):
         child = sim.orders[sim.live[j]]
         if child["parent"] == answer["order"] and child["known"] == PENDING:

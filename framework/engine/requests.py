@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.fills import finish, is_live, remaining
+from framework.engine.fills import finish, is_live
 from framework.engine.ledger import notional
 from framework.engine.matching import first_look
 from framework.engine.state import Sim
@@ -158,10 +158,10 @@ def amend(sim: Sim, j, ts):
     if not math.isnan(request["target"]):
         order["target"] = request["target"]
     if not math.isnan(request["qty"]):
-        order["qty"] = request["qty"]
-        if remaining(order) <= 0.0:
+        if request["qty"] <= order["filled"] * (1.0 + 1e-9):
             finish(sim, request["row"], CANCELLED, R_CANCEL, ts)
             return
+        order["qty"] = request["qty"]
     if math.isnan(request["price"]) and math.isnan(request["trigger"]):
         return
     if not math.isnan(request["price"]) and order["kind"] != MARKET:

@@ -248,6 +248,11 @@ class Rewriter(ast.NodeVisitor):
                 raise self.fail(given, f"tif '{given.value}': {near(given.value, TIF_NAMES)}")
             self.replace(given, str(TIF_NAMES.index(given.value.upper())))
 
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
+        raise self.fail(node, "imports inside a hook; import at the top of the file (compiled hooks use math and numpy)")
+
+    visit_ImportFrom = visit_Import
+
     def visit_Name(self, node: ast.Name) -> None:
         if node.id in self.local or node.id == self.me or node.id in self.owner.names:
             return
@@ -368,7 +373,7 @@ def reason(text: str) -> str:
     skipped = ("Failed in", "During:", "File ", "There are", "- Of which", "Overload", "With argument", "Rejected", "raised from")
     for row in (r.strip() for r in text.splitlines()):
         if row and not row.startswith(skipped) and not row.startswith((">>>", "^")):
-            return row.rstrip(".:")[:200]
+            return re.sub(r"\.? *Raised from .*", "", row).rstrip(".:")[:200]
     return "numba gives no reason"
 
 
@@ -377,11 +382,11 @@ def call(made: Compiled, address: int, me: Any, advance: Any) -> int:
 
     Hooks that allocate are compiled a second time with reference counting, and that is remembered.
     """
-    from numba.core.errors import NumbaError
-
     try:
         return int(made.module.run(address, me, advance))
-    except NumbaError as error:
+    except Exception as error:  # numba's own errors have no common base
+        if made.module.run.signatures:
+            raise  # it was compiled: a hook raised this
         if made.module.NRT:
             raise explain(made, error) from error
     text = made.path.read_text(encoding="utf-8").replace("NRT = False\n\n\n", "", 1)

@@ -47,5 +47,6 @@ Money
 15. Only instruments with tiers are liquidated; tier of the tested price. A mark row is inside a bar when
     open_ts < ts <= close_ts. Isolated: wallet = notional at entry / leverage, given back: loss and fee
     beyond it.
-16. Trades: one lot per fill; fees by quantity; funding over open lots at each payment.
+16. A quantity below 1e-9 of what it is a rest of is nothing: volume left, an order's rest, an opening part.
+17. Trades: one lot per fill; fees by quantity; funding over open lots at each payment.
 """

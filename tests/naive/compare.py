@@ -130,7 +130,7 @@ def counts_of(result: Any, case: Case) -> dict[str, Any]:
 
 
 def amended(case: Case) -> set[int]:
-    """Ids of orders that an amend names: their price column may be the old or the new one."""
+    """Ids of orders that an amend names: their qty and price columns may be the old or the new."""
     return {row["id"] for row in case.orders if row["type"] == "amend"}
 
 
@@ -234,8 +234,8 @@ def order_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]],
         names += ["end_ts"] if a["status"] != "open" else []
         names += ["side"] if a["side"] else []
         found += [f"order {a['id']} {x}: twin {a[x]!r}, engine {b[x]!r}" for x in names if a[x] != b[x]]
-        sizes = ["filled_qty", "avg_price"] + (["price"] if a["id"] not in amended else [])
-        sizes += ["qty"] if a["reason"] != "below lot" else []
+        sizes = ["filled_qty", "avg_price"] + (["price", "qty"] if a["id"] not in amended else [])
+        sizes = [x for x in sizes if x != "qty" or a["reason"] != "below lot"]
         found += [f"order {a['id']} {x}: twin {a[x]!r}, engine {b[x]!r}" for x in sizes
                   if not same(a[x], b[x], CLOSE if x == "avg_price" else EXACT, 1e-300)]
     return found

@@ -176,7 +176,7 @@ class Execution:
         k = order.k
         position = self.ledger.positions[k].qty
         closing = min(qty, abs(position)) if position * order.side < 0.0 else 0.0
-        opening = qty - closing
+        opening = qty - closing if qty - closing > TINY * qty else 0.0
         price = self.paid(order, raw, qty, i, slipped=slipped, opening=opening > 0.0)
         if price <= 0.0:
             self.reject(order, "price below zero")
