@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 import sys
 from collections.abc import Callable
@@ -20,16 +18,16 @@ from framework.engine.state import E_ARGUMENT, E_IDENTITY, E_TOO_MANY, FAILED, G
 from framework.engine.tables import Setup, Tables
 from framework.errors import ConfigError, DataError, FrameworkError, OrderRejected, StrategyError
 from framework.jit import is_cold, jit_enabled, mark_warm, native
+from framework.manifest import manifest, notes
 from framework.market import Market, View
-from framework.options import Costs, Fills, Latency, Risk, engine_options, option_words
-from framework.outcome import Outcome
+from framework.options import Costs, Fills, Latency, Risk, engine_options
+from framework.outcome import Outcome, bounds
 from framework.questions import Answers, answers
 from framework.result import Result
 from framework.strategy import Analyst, Strategy, hooks_of
 from framework.times import format_time, parse_duration, parse_interval
 
 Say = Callable[[str], None]
-BOUND_METRICS = ("final_equity", "total_return", "max_drawdown", "sharpe", "trades", "ambiguous_bars")
 
 
 @dataclass(frozen=True)
@@ -235,8 +233,8 @@ def told(cls: type, error: BaseException) -> StrategyError:
         if code.co_filename == home or not (is_ours or (home and f", {Path(home).name}:" in place)):
             place = f".{code.co_name}, {Path(code.co_filename).name}:{trace.tb_lineno}"
         trace = trace.tb_next
-    words = str(error).replace("\n", " ")
-    return StrategyError(f"{cls.__name__}{place}: {type(error).__name__}: {words}" if words else f"{cls.__name__}{place}: {type(error).__name__}")
+    words = f": {' '.join(str(error).split())}" if str(error) else ""
+    return StrategyError(f"{cls.__name__}{place}: {type(error).__name__}{words}")
 
 
 def run(
@@ -247,10 +245,15 @@ def run(
     made = fresh(cls, params, plan.market, plan.latency.feed_ns)
     tables = Tables(plan.market, engine_setup(made, plan))
     wake(tables, made)
-    if cls.compiled and jit_enabled():
-        done = run_compiled(made, tables, plan, say, code)
-    else:
-        done = run_plain(made, tables, progress)
+    try:
+        if cls.compiled and jit_enabled():
+            done = run_compiled(made, tables, plan, say, code)
+        else:
+            done = run_plain(made, tables, progress)
+    except FrameworkError:
+        raise
+    except Exception as error:
+        raise told(cls, error) from error
     finish(tables, done, cls.__name__)
     return tables
 
@@ -299,27 +302,16 @@ def run_compiled(
                  lambda m: (engine_setup(made, replace(plan, market=m)), wake), say)  # fmt: skip
     me = code.pack(made)
     while True:
-        done = int(call_compiled(code, tables, me, advance))
+        done = translate.call(code, tables.address, me, advance)
         if done != GROW:
             code.unpack(me, made)
             return done
         tables.grow()
 
 
-def call_compiled(code: translate.Compiled, tables: Tables, me: Any, advance: int) -> int:
-    """Call a compiled strategy; what numba cannot do is told in one line."""
-    return int(translate.call(code, tables.address, me, advance))
-
-
 def run_plain(made: Strategy, tables: Tables, progress: Callable[[int], None] | None) -> int:
     """Run plain Python hooks to the end."""
-    loop = plain.Loop(tables, made, made.features, getattr(made, "view", None))
-    try:
-        return loop.run(progress)
-    except FrameworkError:
-        raise
-    except Exception as error:
-        raise told(type(made), error) from error
+    return plain.Loop(tables, made, made.features, getattr(made, "view", None)).run(progress)
 
 
 def finish(tables: Tables, code: int, who: str) -> None:
@@ -351,89 +343,6 @@ def package(
         decisions=asked.frame if asked else None, price=outcome.price,
         metrics=lambda: outcome.metrics(asked.coverage if asked else None), params=params,
         manifest=manifest(plan, cls, params, asked, outcome), fingerprint=outcome.fingerprint, status=status,
-        bounds=lambda: bounds(outcome, plan, rerun), notes=notes(plan, outcome, asked),
+        bounds=lambda: bounds(outcome, plan.fills.intrabar, rerun), notes=notes(plan, outcome, asked),
         cassette=asked.tape if asked else b"",
     )  # fmt: skip
-
-
-def bounds(outcome: Outcome, plan: Plan, rerun: Callable[[str], Tables]) -> dict[str, dict[str, Any]]:
-    """Return key metrics under "worst", the chosen rule, and "best"; without an ambiguous bar all three are one run."""
-    chosen = {name: outcome.metrics()[name] for name in BOUND_METRICS}
-    found = {"worst": chosen, "chosen": chosen, "best": chosen}
-    for rule in ("worst", "best"):
-        if rule != plan.fills.intrabar and outcome.tables.clock["ambiguous"]:
-            other = Outcome(rerun(rule)).metrics()
-            found[rule] = {name: other[name] for name in BOUND_METRICS}
-    return found
-
-
-def notes(plan: Plan, outcome: Outcome, asked: Answers | None) -> list[str]:
-    """Return what a reader must know before the numbers."""
-    said = list(plan.market.notes)
-    if asked is not None and asked.stand_in:
-        said.insert(0, f"decisions by {asked.name}")
-    if asked is not None and asked.missing:
-        said.insert(0, f"INCOMPLETE: {asked.missing} of {asked.due} decisions are missing; run again to ask only those")
-    short = {i for i, s in zip(outcome.fill_rows["instrument"].tolist(), outcome.fill_rows["side"].tolist(), strict=True) if s < 0}
-    for k, one in enumerate(plan.market.instruments):
-        if one.kind == "spot" and k in short and went_short(outcome, k):
-            said.append(f"{one.id}: short positions on a spot instrument, borrowed at no cost in this simulation")
-        if k in plan.market.funding and k not in plan.market.mark:
-            said.append(f"{one.id}: no mark price stream; funding is paid on the bar's open")
-    if plan.fills.at == "close":
-        said.append("orders fill at the close they were decided at (Fills(at=\"close\"))")
-    if outcome.tables.clock["late"]:
-        said.append(f"{int(outcome.tables.clock['late'])} orders arrived too late for their bar and waited for the next")
-    return said
-
-
-def went_short(outcome: Outcome, k: int) -> bool:
-    """True when the position of an instrument was ever below zero."""
-    f = outcome.fill_rows[outcome.fill_rows["instrument"] == k]
-    return bool((np.cumsum(f["side"] * f["qty"]) < -1e-9).any())
-
-
-def manifest(
-    plan: Plan, cls: type[Strategy] | None, params: dict[str, Any], asked: Answers | None, outcome: Outcome
-) -> dict[str, Any]:
-    """Return what is needed to make this result again, and to know whether it was."""
-    market = plan.market
-    return {
-        "strategy": source_of(cls), "parameters": params,
-        "data": {
-            "name": market.name, "hash": market.content_hash(), "from": format_time(market.start), "to": format_time(market.stop),
-            "instruments": [one.id for one in market.instruments], "notes": list(market.notes),
-        },
-        "cash": plan.cash, "leverage": plan.leverage, "margin": plan.margin, "seed": plan.seed, "strict": plan.strict,
-        "sample": str(plan.sample) if plan.sample else None, **option_words(plan.costs, plan.latency, plan.fills),
-        "fees": {one.id: dict(zip(("maker", "taker"), plan.costs.fees(one), strict=True)) for one in market.instruments},
-        "analyst": asked.describe if asked else None, "final": outcome.final(), "versions": versions(),
-    }  # fmt: skip
-
-
-def source_of(cls: type[Strategy] | None) -> dict[str, Any]:
-    """Return class, file name and digest of the strategy's source."""
-    if cls is None:
-        return {"class": "orders", "file": None, "sha256": None}
-    try:
-        file = inspect.getsourcefile(cls)
-        text = Path(file).read_bytes() if file else b""
-    except (OSError, TypeError):
-        file, text = None, b""
-    return {
-        "class": cls.__name__, "file": Path(file).name if file else None,
-        "sha256": hashlib.sha256(text).hexdigest() if text else None,
-    }  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Return the versions a result was made with; none of them is part of the fingerprint."""
-    import numba
-    import polars
-
-    from framework import __version__
-
-    return {
-        "sheepfold": __version__, "python": sys.version.split()[0], "numpy": np.__version__, "numba": numba.__version__,
-        "polars": polars.__version__,
-    }  # fmt: skip

@@ -96,7 +96,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a saved r
 
 Ranges = Annotated[
     list[str] | None,
-    typer.Option("-p", "--param", metavar="NAME=VALUES", help="5:25 (half-open), 30:70:4 or 1,2,3; repeat it."),
+    typer.Option("-p", "--param", metavar="NAME=VALUES", help="5:25 (half-open), 30:70:4, 1,2,3; repeat it."),
 ]
 Workers = Annotated[int | None, typer.Option(help="Threads; default one for each core.")]
 Best = Annotated[str, typer.Option(metavar="COLUMN", help="What the printed rows are ordered by.")]

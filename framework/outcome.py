@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from framework.records import CLOSE, INVERSE, KIND_NAMES, LIQUIDATION, NEVER, RE
 
 Rows = NDArray[Any]
 SIDES = {1: "buy", -1: "sell", 0: ""}
+BOUND_METRICS = ("final_equity", "total_return", "max_drawdown", "sharpe", "trades", "ambiguous_bars")
 THINNED = 4000  # points of the price curve a page keeps for each instrument
 
 ORDER_LAYOUT = (
@@ -209,4 +211,15 @@ def plain_bytes(values: Rows) -> bytes:
     return np.ascontiguousarray(values, dtype="<i8").tobytes()
 
 
-__all__ = ["Outcome"]
+def bounds(outcome: Outcome, chosen_rule: str, rerun: Callable[[str], Tables]) -> dict[str, dict[str, Any]]:
+    """Return key metrics under "worst", the chosen rule, and "best"; without an ambiguous bar all three are one run."""
+    chosen = {name: outcome.metrics()[name] for name in BOUND_METRICS}
+    found = {"worst": chosen, "chosen": chosen, "best": chosen}
+    for rule in ("worst", "best"):
+        if rule != chosen_rule and outcome.tables.clock["ambiguous"]:
+            other = Outcome(rerun(rule)).metrics()
+            found[rule] = {name: other[name] for name in BOUND_METRICS}
+    return found
+
+
+__all__ = ["Outcome", "bounds"]

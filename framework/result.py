@@ -19,6 +19,7 @@ from framework.report.compare import show, visible
 from framework.report.plots import thin
 from framework.result_store import FRAMES, TABLES, plain, publish, read_files, write_files
 
+Bounds = Mapping[str, Mapping[str, Any]]
 Table = pl.DataFrame | Callable[[], pl.DataFrame] | None
 
 _KINDS = {"i": pl.Int64, "f": pl.Float64, "s": pl.String, "b": pl.Boolean}
@@ -67,14 +68,12 @@ class Result:
         fingerprint: str | Callable[[], str] = "",
         status: str = "done",
         price: Table = None,
-        bounds: Mapping[str, Mapping[str, Any]] | Callable[[], Mapping[str, Mapping[str, Any]] | None] | None = None,
+        bounds: Bounds | Callable[[], Bounds | None] | None = None,
         notes: Sequence[str] = (),
         cassette: bytes | str | Callable[[], bytes] = b"",
     ) -> None:
-        self._tables: dict[str, Table] = {
-            "orders": orders, "fills": fills, "trades": trades, "equity": equity, "decisions": decisions,
-            "price": price,
-        }  # fmt: skip
+        tables = {"orders": orders, "fills": fills, "trades": trades, "equity": equity}
+        self._tables: dict[str, Table] = {**tables, "decisions": decisions, "price": price}
         self._metrics = metrics
         self.params: dict[str, Any] = dict(params or {})
         self.manifest: dict[str, Any] = dict(manifest or {})
@@ -257,10 +256,7 @@ class Result:
         return f"   [{', '.join(show(name, row[name]) for row in rows)}]"
 
     def __repr__(self) -> str:
-        metrics = self.metrics
-        shown = ", ".join(
-            f"{name} {show(name, metrics[name])}" for name in compare.KEY[:5:2] if name in metrics
-        )
+        shown = ", ".join(f"{n} {show(n, self.metrics[n])}" for n in compare.KEY[:5:2] if n in self.metrics)
         return f"<Result {self.name} {visible(self.status)}: {visible(shown)}>"
 
     def _repr_html_(self) -> str:
@@ -349,9 +345,6 @@ def _unequal(one: pl.Series, other: pl.Series) -> np.ndarray[Any, np.dtype[np.bo
     """Return which rows differ; NaN equals NaN, 0.0 is not -0.0, null equals null."""
     unequal = one.ne_missing(other).to_numpy()
     if one.dtype == pl.Float64:
-        unequal = (
-            unequal
-            | (np.signbit(one.to_numpy()) != np.signbit(other.to_numpy()))
-            & (one == 0.0).fill_null(False).to_numpy()
-        )
+        signs = np.signbit(one.to_numpy()) != np.signbit(other.to_numpy())
+        unequal = unequal | signs & (one == 0.0).fill_null(False).to_numpy()
     return cast("np.ndarray[Any, np.dtype[np.bool_]]", unequal)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from framework.arena import facade, twin
 from framework.engine.latency import latency_row
 from framework.engine.ledger import ceil_to, equity_of, floor_to, nearest
 from framework.engine.requests import send
 from framework.engine.state import E_ARGUMENT, E_TOO_MANY, Sim
-from framework.jit import facade, kernel, twin
+from framework.jit import kernel
 from framework.records import (
     AMEND,
     BUY,

@@ -6,20 +6,13 @@ bound to its hooks: a function that takes its hooks as arguments could not be ke
 
 from __future__ import annotations
 
+from framework.arena import call_at
 from framework.engine.broker import broker_of
+from framework.engine.events import bar_event, fill_event, order_event, signal_event
 from framework.engine.ledger import balance, gain
-from framework.engine.replay import (
-    bar_event,
-    fill_event,
-    is_full,
-    leave_quiet,
-    order_event,
-    quiet_instrument,
-    quiet_until,
-    signal_event,
-)
+from framework.engine.replay import is_full, leave_quiet, quiet_instrument, quiet_until
 from framework.engine.state import GROW, WAKE_BAR, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_TIMER, sim_at
-from framework.jit import call_at, kernel
+from framework.jit import kernel
 from framework.records import NONE
 
 

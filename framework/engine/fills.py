@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.latency import latency_row, respond
+from framework.engine.brackets import after_fill, drop_children
+from framework.engine.latency import latency_row
 from framework.engine.ledger import (
     book_fill,
-    ceil_to,
     equity_of,
     floor_to,
     gain,
     margin_in_use,
     notional,
 )
-from framework.engine.state import Sim
+from framework.engine.order import finish, remaining
+from framework.engine.state import FORCED, INSIDE, Sim
 from framework.jit import kernel
 from framework.records import (
     BUY,
@@ -25,56 +26,17 @@ from framework.records import (
     LIMIT,
     LIQUIDATION,
     NEVER,
-    NONE,
-    OPEN,
-    PENDING,
-    R_CANCEL,
-    R_CLOSED,
     R_FLAT,
-    R_GROUP,
-    R_LIQUIDATION,
     R_LOT,
     R_MARGIN,
-    R_NONE,
     R_NOTIONAL,
     R_PRICE,
     R_REDUCE_ONLY,
     R_RISK,
-    R_STOP,
-    R_TARGET,
-    R_TRAIL,
     REJECTED,
     SELL,
-    STOP,
     STOP_LIMIT,
-    TRAILING,
 )
-
-AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happens
-
-
-@kernel(store=False)
-def finish(sim: Sim, row, status, reason, ts):
-    """Make an order final and tell the strategy; a fill tells it by itself."""
-    order = sim.orders[row]
-    order["status"] = status
-    order["reason"] = reason
-    order["end_ts"] = ts
-    if status != FILLED:
-        respond(sim, row, NONE, ts, ts)
-
-
-@kernel(store=False)
-def remaining(order):
-    """Quantity still to fill, free of float residue."""
-    rest = order["qty"] - order["filled"]
-    return rest if rest > 1e-9 * order["qty"] else 0.0
-
-
-@kernel(store=False)
-def is_live(order):
-    """True while the exchange still works the order."""
-    return order["status"] == OPEN
 
 
 @kernel(store=False)
@@ -156,9 +118,9 @@ def volume_left(sim: Sim, k, qty, bar):
     rule = sim.rules[k]
     cur = sim.cursor[k]
     left = share * bar["volume"] - (cur["used_before"] if is_earlier(cur) else cur["used"])
-    if qty <= left * (1.0 + 1e-12):
-        return qty
-    return max(0.0, floor_to(max(left, 0.0), rule["lot"], rule["lot_inv"]))
+    if left <= 1e-9 * share * bar["volume"]:
+        return 0.0
+    return min(qty, floor_to(left, rule["lot"], rule["lot_inv"]))
 
 
 @kernel(store=False)
@@ -281,7 +243,6 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
 
     Checks in this order: what is wanted, risk, volume, FOK, minimum value, buying power.
     """
-    c = sim.clock[0]
     order = sim.orders[row]
     k = order["instrument"]
     rule = sim.rules[k]
@@ -326,135 +287,3 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     return possible
 
 
-@kernel(store=False)
-def after_fill(sim: Sim, row, qty, before, price, ts, place):
-    """What a fill sets off: bracket children, the rest of its group, exits that lost their position."""
-    c = sim.clock[0]
-    order = sim.orders[row]
-    k = order["instrument"]
-    if order["role"] != R_NONE:
-        shrink_siblings(sim, row, qty, ts)
-    else:
-        protect(sim, row, qty, price, ts, place)
-        if order["group"] != 0 and order["n_fills"] == 1:
-            drop_group(sim, row, ts)
-    after = sim.account[k]["position"]
-    if before != 0.0 and (after == 0.0 or (after > 0.0) != (before > 0.0)):
-        for j in range(c["n_live"]):
-            child = sim.orders[sim.live[j]]
-            if child["role"] == R_NONE or child["instrument"] != k or not is_live(child):
-                continue
-            if after == 0.0 or (after > 0.0) == (child["side"] == BUY):
-                finish(sim, sim.live[j], CANCELLED, R_CLOSED, ts)
-
-
-@kernel(store=False)
-def drop_children(sim: Sim, k, ts):
-    """Cancel every live bracket child of an instrument: a `close` takes its exits along."""
-    for j in range(sim.clock[0]["n_live"]):
-        child = sim.orders[sim.live[j]]
-        if child["role"] != R_NONE and child["instrument"] == k and is_live(child):
-            finish(sim, sim.live[j], CANCELLED, R_CLOSED, ts)
-
-
-@kernel(store=False)
-def drop_group(sim: Sim, row, ts):
-    """One cancels the other: the first fill ends the rest of a group."""
-    group = sim.orders[row]["group"]
-    for j in range(sim.clock[0]["n_live"]):
-        other = sim.live[j]
-        order = sim.orders[other]
-        if other != row and order["group"] == group and order["role"] == R_NONE and is_live(order):
-            finish(sim, other, CANCELLED, R_GROUP, ts)
-    for j in range(sim.clock[0]["n_requests"]):
-        request = sim.requests[j]
-        if request["kind"] == 0 and request["row"] != row:
-            order = sim.orders[request["row"]]
-            if order["group"] == group and order["status"] == PENDING:
-                order["reason"] = R_GROUP  # still on its way: it ends when it arrives
-
-
-@kernel(store=False)
-def shrink_siblings(sim: Sim, row, qty, ts):
-    """A bracket's exits share one quantity: what one fills the others lose."""
-    parent = sim.orders[row]["parent"]
-    whole = sim.orders[row]["status"] == FILLED
-    for j in range(sim.clock[0]["n_live"]):
-        other = sim.live[j]
-        order = sim.orders[other]
-        if other == row or order["parent"] != parent or not is_live(order):
-            continue
-        if not whole:
-            order["qty"] -= qty
-        if whole or remaining(order) == 0.0:
-            finish(sim, other, CANCELLED, R_GROUP, ts)
-    if is_live(sim.orders[parent]):
-        finish(sim, parent, CANCELLED, R_GROUP, ts)  # the trade is over: its entry must not go on filling
-
-
-@kernel(store=False)
-def protect(sim: Sim, row, qty, price, ts, place):
-    """Create (or enlarge) the exits of an entry for its filled quantity (rules.md 4.3)."""
-    entry = sim.orders[row]
-    if math.isnan(entry["stop"]) and math.isnan(entry["target"]) and math.isnan(entry["trail"]):
-        return
-    grown = False
-    for j in range(sim.clock[0]["n_live"]):
-        child = sim.orders[sim.live[j]]
-        if child["parent"] == row and is_live(child):
-            child["qty"] += qty
-            grown = True
-    if grown:
-        return
-    rule = sim.rules[entry["instrument"]]
-    if not math.isnan(entry["stop"]):
-        add_child(sim, row, STOP, R_STOP, qty, math.nan, entry["stop"], math.nan, price, ts, place)
-    if not math.isnan(entry["trail"]) and entry["kind"] != TRAILING:
-        add_child(sim, row, TRAILING, R_TRAIL, qty, math.nan, math.nan, entry["trail"], price, ts, place)
-    if not math.isnan(entry["target"]):
-        level = entry["target"]
-        if entry["side"] == BUY:
-            level = ceil_to(level, rule["tick"], rule["tick_inv"])
-        else:
-            level = floor_to(level, rule["tick"], rule["tick_inv"])
-        add_child(sim, row, LIMIT, R_TARGET, qty, level, math.nan, math.nan, price, ts, place)
-
-
-@kernel(store=False)
-def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_price, ts, place):
-    """Append one reduce-only exit order that is already at the exchange."""
-    c = sim.clock[0]
-    entry = sim.orders[parent]
-    row = c["n_orders"]
-    child = sim.orders[row]
-    child["id"] = c["next_id"]
-    child["instrument"] = entry["instrument"]
-    child["kind"] = kind
-    child["side"] = -entry["side"]
-    child["reduce_only"] = 1
-    child["status"] = OPEN
-    child["known"] = PENDING
-    child["ts"] = ts
-    child["arrival_ts"] = ts
-    child["end_ts"] = NEVER
-    child["expire_ts"] = NEVER
-    child["last_fill_ts"] = NEVER
-    child["asked_qty"] = math.nan
-    child["qty"] = qty
-    child["share"] = math.nan
-    child["price"] = price
-    child["asked_price"] = price
-    child["trigger"] = trigger
-    child["stop"] = math.nan
-    child["target"] = math.nan
-    child["trail"] = trail
-    child["extreme"] = fill_price
-    child["parent"] = parent
-    child["role"] = role
-    child["seen_bar"] = sim.cursor[entry["instrument"]]["fill_bar"]
-    child["works_in"] = child["seen_bar"] if place == AT_OPEN and c["next_bar_exits"] == 0 else NONE
-    child["group"] = 0
-    sim.live[c["n_live"]] = row
-    c["n_live"] += 1
-    c["n_orders"] += 1
-    c["next_id"] += 1

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.fills import FORCED, finish, is_live, write_fill
+from framework.engine.fills import write_fill
 from framework.engine.ledger import equity_of, notional, unrealised
-from framework.engine.state import J_LIQUIDATION, Sim
+from framework.engine.order import finish, is_live
+from framework.engine.state import FORCED, J_LIQUIDATION, Sim
 from framework.jit import kernel
 from framework.records import (
     BUY,

@@ -11,24 +11,31 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from framework.engine.broker import place, place_close, send_amend, send_cancel, send_cancel_all
-from framework.engine.exchange import nothing_pending
-from framework.engine.ledger import balance, equity_of, gain
-from framework.engine.replay import (
-    Bar,
-    FillEvent,
-    OrderEvent,
-    Signal,
-    advance_at,
-    is_full,
-    leave_quiet,
-    quiet_instrument,
-    quiet_until,
+from framework.engine.calls import (
+    catch_up,
+    known_equity,
+    quiet_end,
+    send_amends,
+    send_cancels,
+    send_close,
+    send_order,
+    step,
 )
-from framework.engine.state import DONE, FAILED, GROW, WAKE_BAR, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_TIMER, sim_at
+from framework.engine.events import Bar, FillEvent, OrderEvent, Signal
+from framework.engine.replay import advance_at
+from framework.engine.state import (
+    DONE,
+    FAILED,
+    GROW,
+    WAKE_BAR,
+    WAKE_FILL,
+    WAKE_ORDER,
+    WAKE_SIGNAL,
+    WAKE_TIMER,
+)
 from framework.engine.tables import Tables
 from framework.errors import OrderRejected, near
-from framework.jit import call_at, entry, native
+from framework.jit import native
 from framework.records import NEVER, NONE, TIF_NAMES
 
 CHUNK = 4096  # bars turned into Python numbers at a time
@@ -53,106 +60,6 @@ def bar_class(instrument: int, interval: int) -> Callable[[Any], Any]:
     members = {"instrument": instrument, "interval": interval, "ts": BarRow.close_ts, "__slots__": ()}
     return partial(tuple.__new__, type("Bar", (BarRow,), members))
 
-
-
-@entry("int64(int64, int64)")
-def step(advance, address):
-    """`advance` for Python, by its address."""
-    return call_at(advance, address)
-
-
-@entry("int64(int64, int64)")
-def quiet_end(address, most):
-    """Return the row before which bars may pass unseen by the kernel; NONE when the next event needs it."""
-    sim = sim_at(address)
-    if quiet_instrument(sim) == NONE or is_full(sim):
-        return NONE
-    until = quiet_until(sim, 0)
-    cur = sim.cursor[0]
-    held = sim.account[1]
-    rule = sim.rules[0]
-    base = balance(sim.total[1])
-    q = held["position"]
-    row = cur["bar"]
-    end = min(cur["bar_end"], row + most)
-    while row < end and sim.bars[row]["close_ts"] < until:
-        if q != 0.0:
-            worth = base + gain(rule["kind"], rule["multiplier"], q, held["entry"], sim.bars[row]["close"])
-            if worth <= 0.0:
-                break
-        row += 1
-    return row if row > cur["bar"] else NONE
-
-
-@entry("int64(int64, int64)")
-def catch_up(address, row):
-    """Let the kernel pass every bar before `row`, as the compiled driver's tight path does."""
-    sim = sim_at(address)
-    c = sim.clock[0]
-    cur = sim.cursor[0]
-    if cur["seen"] >= row:
-        return 0
-    held = sim.account[1]
-    rule = sim.rules[0]
-    base = balance(sim.total[1])
-    q = held["position"]
-    for j in range(cur["bar"], row):
-        price = sim.bars[j]["close"]
-        held["mark"] = price
-        worth = base + (gain(rule["kind"], rule["multiplier"], q, held["entry"], price) if q != 0.0 else 0.0)
-        sim.equity[c["rows"]] = worth
-        c["rows"] += 1
-    leave_quiet(sim, 0, row, sim.bars[row - 1]["close_ts"])
-    return row
-
-
-@entry("float64(int64)")
-def known_equity(address):
-    """Equity as the strategy knows it."""
-    return equity_of(sim_at(address), 1)
-
-
-@entry("boolean(int64)")
-def is_quiet(address):
-    """True when no order works, travels or is about to be answered."""
-    return nothing_pending(sim_at(address))
-
-
-@entry(
-    "int64(int64, int64, int64, float64, float64, float64, float64, float64, float64, float64, int64, boolean, boolean, "
-    "int64, int64)"
-)
-def send_order(
-    address, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group, expire_ts
-):
-    """`broker.order` for Python."""
-    return place(
-        sim_at(address), k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
-        expire_ts,
-    )
-
-
-@entry("int64(int64, int64)")
-def send_close(address, k):
-    """`broker.close` for Python."""
-    return place_close(sim_at(address), k)
-
-
-@entry("int64(int64, int64, int64)")
-def send_cancels(address, k, order_id):
-    """`broker.cancel` (`order_id` > 0) and `cancel_all` for Python."""
-    if order_id > 0:
-        send_cancel(sim_at(address), order_id)
-    else:
-        send_cancel_all(sim_at(address), k)
-    return 0
-
-
-@entry("int64(int64, int64, float64, float64, float64, float64, float64)")
-def send_amends(address, order_id, qty, price, trigger, stop, target):
-    """`broker.amend` for Python."""
-    send_amend(sim_at(address), order_id, qty, price, trigger, stop, target)
-    return 0
 
 
 def tif_code(tif: int | str) -> int:

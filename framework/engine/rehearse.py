@@ -11,7 +11,7 @@ from framework.engine import plain, translate
 from framework.engine.replay import advance_at
 from framework.engine.state import GROW
 from framework.engine.tables import Setup, Tables
-from framework.errors import FrameworkError, StrategyError
+from framework.errors import StrategyError
 from framework.jit import native
 from framework.market import Market
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.fills import finish, is_live
 from framework.engine.ledger import notional
-from framework.engine.matching import first_look
+from framework.engine.look import first_look
+from framework.engine.order import finish, is_live
 from framework.engine.state import Sim
 from framework.jit import kernel
 from framework.records import (

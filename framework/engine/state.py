@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from framework.jit import arena
+from framework.arena import arena
 from framework.records import BAR, FEATURE, FILL, FUNDING, MARK, ORDER, SIGNAL
 
 # one row per instrument: its rules, as numbers
@@ -181,6 +181,8 @@ SPAN = np.dtype([("first", "i8"), ("end", "i8"), ("at", "i8")])  # rows of one f
 # every change of cash that is no fill
 JOURNAL = np.dtype([("ts", "i8"), ("instrument", "i8"), ("kind", "i8"), ("amount", "f8"), ("price", "f8"), ("qty", "f8"), ("row", "i8")])  # row = first equity row that knows of it
 J_FUNDING, J_TOKENS, J_LIQUIDATION = 0, 1, 2
+
+AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happens
 
 # what `advance` returns
 DONE, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_BAR, WAKE_TIMER, GROW, FAILED, QUIET = range(9)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.arena import register
 from framework.engine import state
 from framework.engine.state import (
     ACCOUNT,
@@ -28,7 +29,6 @@ from framework.engine.state import (
     Sim,
 )
 from framework.instruments import Instrument, grid_inverse
-from framework.jit import register
 from framework.market import Market
 from framework.records import BAR, FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
 

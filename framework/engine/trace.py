@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.arena import arena, register
 from framework.engine.ledger import balance, book_fill, gain, unrealised
 from framework.engine.state import ACCOUNT, J_FUNDING, J_TOKENS, TOTAL, Sim, sim_at
 from framework.engine.tables import Tables, row_times
-from framework.jit import arena, entry, kernel, register
+from framework.jit import entry, kernel
 
 ROW = np.dtype(
     [(n, "i8" if n == "ts" else "f8") for n in

@@ -189,8 +189,8 @@ class Execution:
                 price = self.paid(order, raw, closing, i, slipped=slipped, opening=False)
                 self.fill(order, price, closing, i, maker=maker)
             self.reject(order, "insufficient margin")
-            return
-        self.fill(order, price, qty, i, maker=maker)
+        else:
+            self.fill(order, price, qty, i, maker=maker)
 
     def too_small(self, order: Order, price: float) -> bool:
         """Below min notional at the fill: for orders whose notional was not known at arrival."""
