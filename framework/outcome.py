@@ -147,11 +147,8 @@ class Outcome:
         rows, positions = account_rows(self.tables)
         t, f = self.trips(), self.fill_rows
         total = self.sim.total[0]
-        bars = self.tables.market.match_bars(0)
-        start_ts = min((int(self.tables.market.match_bars(k)["open_ts"][0]) for k in range(len(self.ids))
-                        if len(self.tables.market.match_bars(k))), default=0) if len(bars) else 0  # fmt: skip
         found = metrics.summary(
-            rows["ts"], rows["equity"], start=float(total["start"]), start_ts=start_ts,
+            rows["ts"], rows["equity"], start=float(total["start"]), start_ts=self.tables.market.start,
             position=np.abs(positions).sum(axis=1) if len(positions) else (),
             pnl=t["gross"] - t["fees"] + t["funding"],
             notional=self.values(t["instrument"], t["qty"], f["price"][t["entry"]]),

@@ -31,3 +31,14 @@ def seed() -> int:
     value = int(os.environ.get("SHEEPFOLD_SEED", "20240101"))
     print(f"seed {value}")
     return value
+
+
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """Compile the engine before a test counts lines on stderr or moves the cache."""
+    from framework import backtest, samples
+    from framework.cli_strategy import load_strategy
+    from framework.jit import mark_warm
+
+    backtest(load_strategy(str(ROOT / "strategies" / "ema_cross.py")), samples.load("majors-1d"))
+    mark_warm()

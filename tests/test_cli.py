@@ -44,17 +44,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="session")
-def warm() -> None:
-    """Compile the engine before anything counts lines on stderr."""
-    from framework import backtest, samples
-    from framework.cli_strategy import load_strategy
-    from framework.jit import mark_warm
-
-    backtest(load_strategy(str(EMA)), samples.load("majors-1d"))
-    mark_warm()
-
-
 def sheepfold(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a process of its own."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}

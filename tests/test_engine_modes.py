@@ -1,4 +1,4 @@
-"""What hooks can do, in compiled code and as written alike: timers, answers, amends, intervals, features, instruments."""
+"""What hooks can do, compiled and as written alike: timers, answers, amends, intervals, features."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from framework import Costs, Fills, Instrument, Latency, Market, Strategy, backtest, compiled, samples
+from framework import Latency, Market, Strategy, backtest, compiled, samples
 from framework.backtest import make_plan, run
-from framework.engine.trace import account_rows
 from framework.errors import StrategyError
-from framework.outcome import Outcome
 from framework.records import CANCELLED, EXPIRED, REJECTED
-from strategies.breakout import Breakout
-from strategies.ema_cross import EmaCross
-from strategies.pairs import Pairs
 
 HOUR = 3_600_000_000_000
 
@@ -34,9 +29,7 @@ def written(cls: type[Strategy]) -> type[Strategy]:
 def both(strategy: Strategy, market: Market, **options: Any) -> Any:
     """Run compiled and as written, compare everything, return the result and the state the hooks left."""
     cls, params = type(strategy), strategy.params
-    states = []
-    for one in (cls, written(cls)):
-        states.append(state_after(one, params, market, **options))
+    states = [state_after(one, params, market, **options) for one in (cls, written(cls))]
     assert states[0] == states[1]
     compiled_one, plain_one = (
         backtest(strategy, market, **options),
@@ -106,7 +99,9 @@ class Answers(Strategy):
             broker.cancel_all()
         elif turn == 24:
             broker.order(1, qty=1e9)
-        elif turn == 30 and broker.position > 0.0:
+        elif turn == 26:
+            broker.buy(qty=0.1, price=bar.close * 0.5, expire_ts=bar.ts + self.expire * 3_600_000_000_000)
+        elif turn == 34 and broker.position > 0.0:
             broker.close()
 
     def on_fill(self, fill, broker):
@@ -237,7 +232,7 @@ def test_features_are_known_from_their_time_on() -> None:
     entries = result.orders.filter(pl.col("type") == "market")
     sign = dict(zip(rows["close_ts"].tolist(), np.sign(ret).tolist(), strict=True))
     assert [sign[ts] for ts in entries["ts"]] == [1.0 if s == "buy" else -1.0 for s in entries["side"]]
-    with pytest.raises(StrategyError, match="the market has no feature 'late'"):
+    with pytest.raises(StrategyError, match="the market has no feature 'edge'"):
         backtest(OnFeatures, weeks())
 
 
@@ -265,101 +260,3 @@ def test_warmup_holds_hooks_back() -> None:
     assert state["first"] == rows["close_ts"][50]
     assert state["count"] == len(rows) - 50
     assert len(result.equity) == len(rows)
-
-
-@compiled
-class Everyone(Strategy):
-    """Acts on every instrument through `at`, whichever bar it is called for."""
-
-    number: int = 3
-
-    def setup(self):
-        self.count = 0
-        self.worth = 0.0
-        self.wrong = 0
-
-    def on_bar(self, bar, broker):
-        self.count += 1
-        self.wrong += int(broker.price != bar.close)
-        self.worth = broker.equity
-        if bar.instrument == 0 and self.count % 20 == 1:
-            for k in range(self.number):
-                other = broker.at(k)
-                if other.price > 0.0:
-                    if other.position != 0.0:
-                        other.close()
-                    else:
-                        other.order(
-                            1 if k % 2 == 0 else -1,
-                            share=0.2,
-                            stop=other.price * (0.9 if k % 2 == 0 else 1.1),
-                        )
-
-
-def test_one_class_trades_many_instruments() -> None:
-    market = samples.load("majors-1d").slice("2017-01-01", None)
-    result, state = both(Everyone(), market)
-    assert state["count"] == sum(len(market.match_bars(k)) for k in range(3))
-    assert state["wrong"] == 0
-    assert set(result.fills["instrument"]) == {i.id for i in market.instruments}
-    assert result.orders["status"].is_in(["filled", "cancelled", "open"]).all()
-    last = result.equity.row(-1, named=True)
-    assert {"position:bitstamp:ETHUSD", "position:bitstamp:LTCUSD"} <= set(last)
-    assert state["worth"] == last["equity"]
-
-
-def test_instruments_may_begin_and_end_apart() -> None:
-    whole = samples.load("majors-1d")
-    early = whole.slice(None, "2016-01-01")  # two of the three have no bar here
-    assert [len(early.match_bars(k)) for k in (1, 2)] == [0, 0]
-    result, _ = both(Everyone(), early)
-    assert set(result.fills["instrument"]) == {"bitstamp:BTCUSD"}
-    empty_first = Market.join(*(early.slice(None, None) for _ in range(1)))
-    assert len(backtest(Everyone, empty_first).equity) == len(early.match_bars(0))
-
-
-def perpetual(kind: str) -> Market:
-    """Return hourly bars as a contract with funding and a grid."""
-    what = Instrument(f"test:{kind}", kind=kind, tick_size=0.01, lot_size=0.001 if kind == "linear" else 1.0,
-                      maker=0.0002, taker=0.0005, settle="USD" if kind == "linear" else "BTC")  # fmt: skip
-    market = Market.from_candles(weeks().match_bars(0), what, "1h")
-    ts = np.arange(market.start, market.stop, 8 * HOUR)
-    rate = np.where(np.arange(len(ts)) % 3 == 0, -1e-4, 2e-4)
-    return market.with_funding({"ts": ts, "rate": rate}, unit="ns")
-
-
-EQUITIES: list[tuple[Any, Any, dict[str, Any]]] = [
-    (EmaCross, lambda: samples.load("btcusd-1h"), {}),
-    (Breakout, lambda: samples.load("btcusd-1h"), {"fills": Fills(intrabar="best", at="close")}),
-    (EmaCross, lambda: samples.load("perp-1m"), {"leverage": 3.0, "strict": True}),
-    (Pairs, lambda: samples.load("majors-1d"), {}),
-    (Everyone, lambda: samples.load("majors-1d"), {"latency": Latency(feed="3h", order="1h", response="2h")}),
-    (EmaCross, lambda: perpetual("linear"), {"leverage": 5.0, "costs": Costs(slippage=0.001)}),
-    (EmaCross, lambda: perpetual("inverse"), {"cash": 5.0}),
-    (EmaCross, weeks, {"fills": Fills(volume_share=0.002), "strict": True}),
-    (EmaCross, weeks, {"leverage": 50.0}),
-]
-
-
-@pytest.mark.parametrize(("cls", "market", "options"), EQUITIES)
-def test_the_equity_table_is_the_engines_own(cls: Any, market: Any, options: dict[str, Any]) -> None:
-    """The account walked again over fills and journal equals, bit for bit, what the engine wrote bar by bar."""
-    made = market()
-    tables = run(cls, {}, make_plan(made, **options), None, None)
-    rows, positions = account_rows(tables)
-    count = int(tables.clock["rows"])
-    assert count == len(rows)
-    assert np.array_equal(rows["equity"].view(np.int64), tables.sim.equity[:count].view(np.int64))
-    assert tables.clock["n_fills"] > 10
-    identity = rows["realised"] + rows["unrealised"] - rows["fees"] + rows["funding"] - rows["tokens"]
-    journal = tables.sim.journal[: int(tables.clock["n_journal"])]
-    if not tables.clock["bust"]:
-        assert np.allclose(
-            float(tables.sim.total[0]["start"]) + identity, rows["equity"], rtol=1e-9, atol=1e-6
-        )
-    assert positions.shape == (count, len(made.instruments))
-    if made.funding:
-        assert len(journal) > 0
-    again = Outcome(run(written(cls), {}, make_plan(made, **options), None, None))
-    assert again.fingerprint() == Outcome(tables).fingerprint()
-    assert np.array_equal(again.sim.equity[:count].view(np.int64), tables.sim.equity[:count].view(np.int64))

@@ -167,10 +167,10 @@ class HoldsText(Base):
 
 
 class UsesDict(Base):
-    def on_bar(self, bar, broker):  # mistake: dict
+    def on_bar(self, bar, broker):
         seen = {}
         seen["bar"] = bar
-        seen["close"] = bar.close  # numba names no line for this, so the hook's is told
+        seen["close"] = bar.close
 
 
 class FormatsText(Base):
@@ -217,7 +217,6 @@ class BadFeature(Base):
 CASES: list[tuple[type[Strategy], str, str, str]] = [
     (UndefinedName, "on_bar", "undefined", "no_such_thing"),
     (StateNotSet, "on_bar", "not set", "cuont"),
-    (UsesDict, "on_bar", "dict", ""),
     (FormatsText, "on_bar", "format", ""),
     (UsesPandas, "on_bar", "pandas", ""),
     (ReadsFile, "helper", "global", "TABLE"),
@@ -254,6 +253,14 @@ def test_compiling_tells_class_hook_and_line(cls: type[Strategy], hook: str, mar
     report = check_strategy(broken, market_for(cls))
     assert not report.ok
     assert any(f"test_strategies.py:{line_of(marker)}" in line for line in report.problems), str(report)
+
+
+def test_a_dict_of_two_kinds_names_the_hook() -> None:
+    """numba names no line for this one, so that of the hook may be told."""
+    broken = compiled(type("UsesDict", (UsesDict,), {"__module__": __name__}))
+    words = said(lambda: backtest(broken, market_for(broken)))
+    assert words.startswith("UsesDict.on_bar, test_strategies.py:")
+    assert "cannot be compiled" in words
 
 
 PLAIN = [c for c in CASES if c[0] in (UndefinedName, StateNotSet, WrongField, WrongOption)]

@@ -249,12 +249,12 @@ def test_memory_does_not_grow_with_the_sets() -> None:
     for count in (20, 120):
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
-        table = sweep(EmaCross, HOURS, fast=range(5, 5 + count), workers=2, metrics=())
+        table = sweep(EmaCross, HOURS, fast=range(5, 5 + count), workers=1, metrics=())
         assert len(table) == count
         peaks.append(tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
     print(f"peak of 20 sets {peaks[0] / 1e6:.1f} MB, of 120 sets {peaks[1] / 1e6:.1f} MB")
-    assert peaks[1] < peaks[0] + 1_000_000
+    assert peaks[1] < peaks[0] + 500_000  # a row of the table is a kilobyte
 
 
 def test_the_bars_of_one_instrument_are_shared() -> None:

@@ -52,8 +52,6 @@ class Execution:
             **fees,
         )
 
-    # ---- small questions
-
     def equity(self) -> float:
         """The true account at the last prices."""
         return self.ledger.equity(self.last)
