@@ -1,7 +1,9 @@
 """Arrays for kernels without numpy's weight: a whole run passed as one address, with methods where it needs them.
 
-Beside `jit` the only room that imports numba's extension points. A NamedTuple of arrays costs hundreds of arguments
-a call and reference counts; here it is one pointer to a table of addresses, and a row is a pointer into its array.
+Beside `jit` the only room that imports numba's extension points. A NamedTuple of arrays costs hundreds of
+arguments
+a call and reference counts; here it is one pointer to a table of addresses, and a row is a pointer into its
+array.
 """
 
 from __future__ import annotations
@@ -138,7 +140,8 @@ class _Held:
 
 
 def register(address: int, arrays: Any) -> tuple[int, Any]:
-    """Remember which arrays stand behind an address, for runs without a compiler. Keep the second item alive."""
+    """Remember which arrays stand behind an address, for runs without a compiler. Keep the second item alive.
+    """
     held = _Held(arrays)
     if not jit_enabled():
         ARENAS[address] = held
@@ -146,7 +149,8 @@ def register(address: int, arrays: Any) -> tuple[int, Any]:
 
 
 def arena(cls: type, dtypes: tuple[Any, ...]) -> Callable[..., Any]:
-    """Return `at(address)`: the compiled view of a NamedTuple of arrays whose addresses stand at `address`."""
+    """Return `at(address)`: the compiled view of a NamedTuple of arrays whose addresses stand at `address`.
+    """
     if not jit_enabled():
         return lambda address: ARENAS[address].arrays
     own = ArenaType(cls, dtypes)

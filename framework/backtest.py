@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from framework.engine import plain, translate
+from framework.engine.calls import step
 from framework.engine.rehearse import rehearse
 from framework.engine.replay import advance_at
 from framework.engine.state import E_ARGUMENT, E_IDENTITY, E_TOO_MANY, FAILED, GROW
@@ -78,6 +79,11 @@ class Plan:
             )
 
 
+def with_rule(plan: Plan, rule: str) -> Plan:
+    """Return the plan under another intrabar rule."""
+    return replace(plan, fills=replace(plan.fills, intrabar=rule))
+
+
 def backtest(
     strategy: Strategy | type[Strategy], market: Market, *, cash: float = 10_000.0, costs: Costs | None = None,
     latency: Latency | None = None, fills: Fills | None = None, leverage: float = 1.0, margin: str = "cross",
@@ -98,16 +104,12 @@ def backtest(
         See `Costs`, `Latency`, `Fills`; the defaults are not free, not instant, and fill at the next open.
     leverage, margin
         Position value per unit of equity; "cross" or "isolated" liquidation for instruments with tiers.
-    risk
-        Limits checked before every fill.
+    risk, strict
+        Limits checked before every fill; check the double-entry identity after every event.
     analyst
         Answers the questions of `ask`; default `Rules`, the offline stand-in.
-    sample
-        Step of the equity table ("1d"); default one row per bar close.
-    strict
-        Check the double-entry identity after every event.
-    seed
-        Recorded in the manifest; the engine itself draws nothing.
+    sample, seed
+        Step of the equity table ("1d", default every bar close); recorded, the engine itself draws nothing.
 
     Raises
     ------
@@ -122,13 +124,14 @@ def backtest(
     asked = ask_all(cls, params, plan, analyst)
     plan = plan.with_answers(asked)
     tables = run(cls, params, plan, say, progress)
-    return package(tables, plan, cls, params, asked, rerun=lambda rule: _with_rule(cls, params, plan, rule))
+    return package(tables, plan, cls, params, asked, rerun=lambda rule: run(cls, params, with_rule(plan, rule), None, None))
 
 
 def ask_all(
     cls: type[Strategy], params: dict[str, Any], plan: Plan, analyst: Analyst | None
 ) -> Answers | None:
-    """Ask everything the strategy wants to know over the plan's market; a mistake in its `ask` is one line."""
+    """Ask everything the strategy wants to know over the plan's market; a mistake in its `ask` is one line.
+    """
     try:
         return answers(cls(**params), plan.market, analyst, plan.latency.feed_ns)
     except FrameworkError:
@@ -170,7 +173,8 @@ def replay_orders(
     Parameters
     ----------
     orders
-        polars or pandas frame: ts (decision time), instrument, side, type, qty or share, price, trigger, stop, target,
+        polars or pandas frame: ts (decision time), instrument, side, type, qty or share, price, trigger,
+        stop, target,
         trail, tif, post_only, reduce_only, expire_ts, group, cancel_ts, id. Absent columns mean none.
 
     Raises
@@ -191,21 +195,17 @@ def replay_orders(
         finish(tables, call_until_done(tables), "replay_orders")
         return tables
 
-    return package(once(plan), plan, None, {}, None, rerun=lambda rule: once(replace(plan, fills=replace(plan.fills, intrabar=rule))))
+    return package(once(plan), plan, None, {}, None, rerun=lambda rule: once(with_rule(plan, rule)))
 
 
 def call_until_done(tables: Tables) -> int:
     """Run scripted orders to the end: nobody is woken."""
     advance = native(advance_at)
     while True:
-        code = plain.step(advance, tables.address)
+        code = step(advance, tables.address)
         if code != GROW:
             return int(code)
         tables.grow()
-
-
-def _with_rule(cls: type[Strategy], params: dict[str, Any], plan: Plan, rule: str) -> Tables:
-    return run(cls, params, replace(plan, fills=replace(plan.fills, intrabar=rule)), None, None)
 
 
 def fresh(cls: type[Strategy], params: dict[str, Any], market: Market, feed_ns: int) -> Strategy:
@@ -226,7 +226,8 @@ def fresh(cls: type[Strategy], params: dict[str, Any], market: Market, feed_ns: 
 def told(cls: type, error: BaseException) -> StrategyError:
     """Return an exception of the user's code as one line: class, hook, file and line."""
     place, trace = "", error.__traceback__
-    home = getattr(sys.modules.get(cls.__module__), "__file__", None)  # a library's frames below it say nothing
+    # a library's frames below it say nothing
+    home = getattr(sys.modules.get(cls.__module__), "__file__", None)
     while trace is not None:
         code = trace.tb_frame.f_code
         is_ours = Path(code.co_filename).is_relative_to(Path(__file__).parent)
@@ -241,7 +242,9 @@ def run(
     cls: type[Strategy], params: dict[str, Any], plan: Plan, say: Say | None, progress: Callable[[int], None] | None,
     code: translate.Compiled | None = None,
 ) -> Tables:
-    """Run a strategy's hooks over the plan's market, compiled or plain; `code` = its compiled form, when rehearsed."""
+    """Run a strategy's hooks over the plan's market, compiled or plain; `code` = its compiled form, when
+    rehearsed.
+    """
     made = fresh(cls, params, plan.market, plan.latency.feed_ns)
     tables = Tables(plan.market, engine_setup(made, plan))
     wake(tables, made)
@@ -276,8 +279,8 @@ def wake(tables: Tables, made: Strategy) -> None:
     """Tell the engine which hooks exist, and hold on_bar back during the warm-up."""
     hooks = hooks_of(type(made))
     c = tables.clock
-    for hook, flag in (("on_fill", "wake_fill"), ("on_order", "wake_order"), ("on_signal", "wake_signal"), ("on_bar", "wake_bar")):
-        c[flag] = int(hook in hooks)
+    for event in ("fill", "order", "signal", "bar"):
+        c[f"wake_{event}"] = int(f"on_{event}" in hooks)
     if "on_timer" not in hooks:
         c["timer_step"] = 0
     elif not made.timer:

@@ -82,19 +82,23 @@ def cached_here() -> Iterator[None]:
         numba.config.CACHE_DIR = before
 
 
-def kernel(signature: Any = None, *, inline: bool = False, store: bool = True, nrt: bool = False) -> Callable[..., Any]:
+def kernel(
+    signature: Any = None, *, inline: bool = False, store: bool = True, nrt: bool = False
+) -> Callable[..., Any]:
     """Compile a function that touches numpy arrays and scalars only.
 
     Parameters
     ----------
     signature
-        numba signature (text or object) to compile eagerly. Without one the function is compiled into callers.
+        numba signature (text or object) to compile eagerly. Without one the function is compiled into
+        callers.
     inline
         Always inline into the caller: for one-line rules inside a hot loop.
     store
         Keep the compiled code on disk. Only useful together with calls from Python.
     nrt
-        Reference counting. Off by default (numba's private `_nrt` option, works on 0.61-0.68): counting arrays that
+        Reference counting. Off by default (numba's private `_nrt` option, works on 0.61-0.68): counting
+        arrays that
         travel in a NamedTuple costs more than the work itself, and any allocation becomes a compile error.
     """
 
@@ -107,7 +111,9 @@ def kernel(signature: Any = None, *, inline: bool = False, store: bool = True, n
         elif signature is None:
             options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # nobody calls it from Python
         with cached_here():
-            made = numba.njit(signature, **options)(function) if signature else numba.njit(**options)(function)
+            made = (
+                numba.njit(signature, **options)(function) if signature else numba.njit(**options)(function)
+            )
         if jit_enabled() and signature is None:
             plain_template(made)
         return made

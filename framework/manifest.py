@@ -69,17 +69,30 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
     if asked is not None and asked.stand_in:
         said.insert(0, f"decisions by {asked.name}")
     if asked is not None and asked.missing:
-        said.insert(0, f"INCOMPLETE: {asked.missing} of {asked.due} decisions are missing; run again to ask only those")
-    short = {i for i, s in zip(outcome.fill_rows["instrument"].tolist(), outcome.fill_rows["side"].tolist(), strict=True) if s < 0}
+        said.insert(
+            0,
+            f"INCOMPLETE: {asked.missing} of {asked.due} decisions are missing; run again to ask only those",
+        )
+    short = {
+        i
+        for i, s in zip(
+            outcome.fill_rows["instrument"].tolist(), outcome.fill_rows["side"].tolist(), strict=True
+        )
+        if s < 0
+    }
     for k, one in enumerate(plan.market.instruments):
         if one.kind == "spot" and k in short and went_short(outcome, k):
-            said.append(f"{one.id}: short positions on a spot instrument, borrowed at no cost in this simulation")
+            said.append(
+                f"{one.id}: short positions on a spot instrument, borrowed at no cost in this simulation"
+            )
         if k in plan.market.funding and k not in plan.market.mark:
             said.append(f"{one.id}: no mark price stream; funding is paid on the bar's open")
     if plan.fills.at == "close":
-        said.append("orders fill at the close they were decided at (Fills(at=\"close\"))")
+        said.append('orders fill at the close they were decided at (Fills(at="close"))')
     if outcome.tables.clock["late"]:
-        said.append(f"{int(outcome.tables.clock['late'])} orders arrived too late for their bar and waited for the next")
+        said.append(
+            f"{int(outcome.tables.clock['late'])} orders arrived too late for their bar and waited for the next"
+        )
     return said
 
 

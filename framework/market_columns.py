@@ -173,7 +173,9 @@ class Columns:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value of a column is a number, or reads as one; null counts as one, the text "nan" not."""
+    """Return whether a value of a column is a number, or reads as one; null counts as one, the text "nan"
+    not.
+    """
     try:
         number = 0.0 if value is None else float(value)
     except (TypeError, ValueError):

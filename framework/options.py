@@ -26,7 +26,9 @@ def fraction(name: str, value: Any, low: float = -1.0, high: float = 1.0) -> flo
         raise ConfigError(f"{name} is a fraction like 0.0005 (5 bps), not {value!r}")
     number = float(value)
     if not math.isfinite(number) or not low <= number <= high:
-        raise ConfigError(f"{name} must lie in {low:g}..{high:g} (a fraction: 0.0005 is 5 bps), not {value!r}")
+        raise ConfigError(
+            f"{name} must lie in {low:g}..{high:g} (a fraction: 0.0005 is 5 bps), not {value!r}"
+        )
     return number
 
 
@@ -94,7 +96,9 @@ class Latency:
         if self.venues and venue in self.venues:
             return self.venues[venue].rows("")
         if self.table is None:
-            return np.array([(0, parse_duration(self.order), parse_duration(self.response))], dtype=LATENCY_ROW)
+            return np.array(
+                [(0, parse_duration(self.order), parse_duration(self.response))], dtype=LATENCY_ROW
+            )
         triples = self.table.rows() if hasattr(self.table, "rows") else self.table
         triples = triples.itertuples(index=False) if hasattr(triples, "itertuples") else triples
         rows = [(parse_time(a), parse_duration(b), parse_duration(c)) for a, b, c in triples]
@@ -135,13 +139,18 @@ class Fills:
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("at", ("open", "close")), ("intrabar", INTRABAR_NAMES), ("exits_from", ("entry_bar", "next_bar")),
+            ("at", ("open", "close")),
+            ("intrabar", INTRABAR_NAMES),
+            ("exits_from", ("entry_bar", "next_bar")),
         ):
             value = getattr(self, name)
             if value not in choices:
                 raise ConfigError(f"Fills({name}={value!r}): {near(value, choices)}")
         fraction("Fills(grace)", self.grace, 0.0, 1.0)
-        if self.volume_share is not None and fraction("Fills(volume_share)", self.volume_share, 0.0, 1.0) == 0.0:
+        if (
+            self.volume_share is not None
+            and fraction("Fills(volume_share)", self.volume_share, 0.0, 1.0) == 0.0
+        ):
             raise ConfigError("Fills(volume_share=0) would fill nothing; give None for no cap")
 
     @classmethod
@@ -156,8 +165,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "backtesting.py": {"at": "open", "intrabar": "worst", "exits_from": "entry_bar", "stop_first": True},
     "vectorbt": {"at": "close", "intrabar": "worst", "stop_at_level": True, "stop_first": True},
     "backtrader": {
-        "at": "open", "intrabar": "worst", "exits_from": "next_bar",
-        "slip_in_range": True, "limit_slips": True, "stop_first": True,
+        "at": "open",
+        "intrabar": "worst",
+        "exits_from": "next_bar",
+        "slip_in_range": True,
+        "limit_slips": True,
+        "stop_first": True,
     },
 }
 
@@ -172,12 +185,20 @@ class Risk:
     def __post_init__(self) -> None:
         for one in fields(self):
             value = getattr(self, one.name)
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+            if value is not None and not (
+                isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+            ):
                 raise ConfigError(f"Risk({one.name}) must be a positive amount, not {value!r}")
 
 
 def engine_options(
-    costs: Costs, latency: Latency, fills: Fills, leverage: float, margin: str, risk: Risk | None, strict: bool
+    costs: Costs,
+    latency: Latency,
+    fills: Fills,
+    leverage: float,
+    margin: str,
+    risk: Risk | None,
+    strict: bool,
 ) -> dict[str, float]:
     """Return the choices as the numbers of the engine's clock record."""
     if isinstance(leverage, bool) or not (isinstance(leverage, (int, float)) and 0 < leverage <= 200):

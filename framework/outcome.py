@@ -24,7 +24,18 @@ ORDER_LAYOUT = (
     "id", "ts", "arrival_ts", "end_ts", "instrument", "side", "kind", "tif", "qty", "price", "trigger", "status",
     "filled", "value", "last_fill_ts", "n_fills", "reason",
 )  # fmt: skip
-FILL_LAYOUT = ("order_id", "ts", "seen_ts", "bar_open_ts", "instrument", "side", "price", "qty", "fee", "maker")
+FILL_LAYOUT = (
+    "order_id",
+    "ts",
+    "seen_ts",
+    "bar_open_ts",
+    "instrument",
+    "side",
+    "price",
+    "qty",
+    "fee",
+    "maker",
+)
 
 
 def names(codes: Rows, words: tuple[str, ...]) -> pl.Series:
@@ -34,7 +45,7 @@ def names(codes: Rows, words: tuple[str, ...]) -> pl.Series:
 
 def when(values: Rows) -> pl.Series:
     """Return times with "never" as null."""
-    return pl.Series(values).set(pl.Series(values >= NEVER), None)  # type: ignore[arg-type]
+    return pl.Series(values).set(pl.Series(values >= NEVER), None)
 
 
 class Outcome:
@@ -95,7 +106,9 @@ class Outcome:
         last = self.order_rows[leave["order"]]
         why = [
             REASONS[role] if role else REASONS[r] if k == LIQUIDATION else "close" if k == CLOSE else "order"
-            for role, r, k in zip(last["role"].tolist(), last["reason"].tolist(), last["kind"].tolist(), strict=True)
+            for role, r, k in zip(
+                last["role"].tolist(), last["reason"].tolist(), last["kind"].tolist(), strict=True
+            )
         ]
         return pl.DataFrame(
             {
@@ -124,7 +137,9 @@ class Outcome:
             rows["ts"] = grid
         frame = pl.DataFrame({name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()})
         for k in range(1, len(self.ids)):
-            frame = frame.with_columns(pl.Series(f"position:{self.ids[k]}", np.ascontiguousarray(positions[:, k])))
+            frame = frame.with_columns(
+                pl.Series(f"position:{self.ids[k]}", np.ascontiguousarray(positions[:, k]))
+            )
         return frame
 
     def price(self) -> pl.DataFrame:
@@ -136,7 +151,9 @@ class Outcome:
             at = np.unique(np.append(np.arange(step - 1, len(bars), step), len(bars) - 1))
             at = at[at >= 0]
             parts.append(
-                pl.DataFrame({"ts": bars["close_ts"][at], "close": bars["close"][at]}).with_columns(instrument=pl.lit(name))
+                pl.DataFrame({"ts": bars["close_ts"][at], "close": bars["close"][at]}).with_columns(
+                    instrument=pl.lit(name)
+                )
             )
         return pl.concat(parts)
 
@@ -168,13 +185,16 @@ class Outcome:
         m = self.sim.rules["multiplier"][instrument]
         inverse = self.sim.rules["kind"][instrument] == INVERSE
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(inverse, qty * m / price, qty * price * m)
+            return np.asarray(np.where(inverse, qty * m / price, qty * price * m))
 
     def final(self) -> dict[str, float]:
         """Return the final true ledger."""
         total = self.sim.total[0]
         n = len(self.ids)
-        out = {name: float(total[name]) for name in ("start", "realised", "fees", "funding", "tokens", "liquidation", "cash")}
+        out = {
+            name: float(total[name])
+            for name in ("start", "realised", "fees", "funding", "tokens", "liquidation", "cash")
+        }
         for k in range(n):
             out[f"position:{self.ids[k]}"] = float(self.sim.account[k]["position"])
             out[f"entry:{self.ids[k]}"] = float(self.sim.account[k]["entry"])
@@ -183,7 +203,8 @@ class Outcome:
     def fingerprint(self) -> str:
         """Return sha256 over orders, fills, final ledger and the market's content, in a fixed layout.
 
-        Little-endian int64 and float64, columns in the order of the layouts above: no versions, names, paths, clocks.
+        Little-endian int64 and float64, columns in the order of the layouts above: no versions, names, paths,
+        clocks.
         """
         h = hashlib.sha256(b"sheepfold result 1\n")
         for rows, layout in ((self.order_rows, ORDER_LAYOUT), (self.fill_rows, FILL_LAYOUT)):
@@ -209,7 +230,9 @@ def plain_bytes(values: Rows) -> bytes:
 
 
 def bounds(outcome: Outcome, chosen_rule: str, rerun: Callable[[str], Tables]) -> dict[str, dict[str, Any]]:
-    """Return key metrics under "worst", the chosen rule, and "best"; without an ambiguous bar all three are one run."""
+    """Return key metrics under "worst", the chosen rule, and "best"; without an ambiguous bar all three are
+    one run.
+    """
     chosen = {name: outcome.metrics()[name] for name in BOUND_METRICS}
     found = {"worst": chosen, "chosen": chosen, "best": chosen}
     for rule in ("worst", "best"):

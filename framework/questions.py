@@ -86,7 +86,13 @@ def market_brief(view: View, instrument: int = 0, interval: str | int | None = N
         Which bars; default the finest.
     """
     last = view.bars(1, interval, instrument)
-    length = parse_interval(interval) if interval else int(last[-1]["close_ts"] - last[-1]["open_ts"]) if len(last) else DAY
+    length = (
+        parse_interval(interval)
+        if interval
+        else int(last[-1]["close_ts"] - last[-1]["open_ts"])
+        if len(last)
+        else DAY
+    )
     bars = view.bars(max(HISTORY, DAY // length + 2), interval, instrument)
     return make_brief(view.now, view.instruments[instrument].symbol, length, bars)
 
@@ -95,7 +101,7 @@ def question_times(made: Strategy, market: Market, feed_ns: int = 0) -> range:
     """Return the times at which `ask` is called: every `ask_every`, on its own grid, inside the market."""
     step = parse_duration(made.ask_every)
     if step <= 0:
-        raise StrategyError(f"{type(made).__name__}.ask_every must be longer than 0, like \"4h\"")
+        raise StrategyError(f'{type(made).__name__}.ask_every must be longer than 0, like "4h"')
     bars = market.match_bars(0)
     if not len(bars):
         return range(0)
@@ -131,7 +137,8 @@ def index_of(brief: Brief, market: Market) -> int:
 
 
 def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: int = 0) -> Answers | None:
-    """Ask everything the strategy wants to know; None when it asks nothing or the market brings its signals."""
+    """Ask everything the strategy wants to know; None when it asks nothing or the market brings its signals.
+    """
     if not callable(getattr(made, "ask", None)) or len(market.signals):
         return None
     if analyst is None:
@@ -149,7 +156,11 @@ def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: in
         return encode(records({d.key for d in decisions})) if records else b""
 
     describe = getattr(analyst, "describe", None)
-    said = describe() if describe else {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
+    said = (
+        describe()
+        if describe
+        else {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
+    )
     return Answers(
         signal_rows(decisions), decisions, analyst.name, analyst.stand_in,
         {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)}, tape,

@@ -52,8 +52,29 @@ REASONS = (
     "trail",  # 19
     "price below zero",  # 20
 )
-(R_NONE, R_LOT, R_NOTIONAL, R_MARGIN, R_POST_ONLY, R_REDUCE_ONLY, R_BUST_ACCOUNT, R_CANCEL, R_IOC, R_FOK, R_FLAT,
- R_GROUP, R_CLOSED, R_EXPIRED, R_LIQUIDATION, R_BUST, R_RISK, R_STOP, R_TARGET, R_TRAIL, R_PRICE) = range(21)
+(
+    R_NONE,
+    R_LOT,
+    R_NOTIONAL,
+    R_MARGIN,
+    R_POST_ONLY,
+    R_REDUCE_ONLY,
+    R_BUST_ACCOUNT,
+    R_CANCEL,
+    R_IOC,
+    R_FOK,
+    R_FLAT,
+    R_GROUP,
+    R_CLOSED,
+    R_EXPIRED,
+    R_LIQUIDATION,
+    R_BUST,
+    R_RISK,
+    R_STOP,
+    R_TARGET,
+    R_TRAIL,
+    R_PRICE,
+) = range(21)
 
 # instrument kinds
 SPOT, LINEAR, INVERSE = 0, 1, 2
@@ -116,8 +137,16 @@ SIGNAL = np.dtype(
 )
 
 ORDER_FIELDS = (
-    ("id", "i8"), ("instrument", "i8"), ("kind", "i8"), ("side", "i8"), ("tif", "i8"),
-    ("post_only", "i8"), ("reduce_only", "i8"), ("group", "i8"), ("status", "i8"), ("reason", "i8"),
+    ("id", "i8"),
+    ("instrument", "i8"),
+    ("kind", "i8"),
+    ("side", "i8"),
+    ("tif", "i8"),
+    ("post_only", "i8"),
+    ("reduce_only", "i8"),
+    ("group", "i8"),
+    ("status", "i8"),
+    ("reason", "i8"),
     ("ts", "i8"),  # decision time
     ("arrival_ts", "i8"),  # at the exchange
     ("end_ts", "i8"),  # became final at the exchange; NEVER while open

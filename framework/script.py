@@ -95,7 +95,9 @@ class Script:
             raise DataError(f"orders, {name}: holds values that are no numbers") from None
         bad = np.flatnonzero(np.isinf(values) | (values <= 0.0))
         if bad.size:
-            raise self.fail(int(bad[0]), name, f"{values[bad[0]]!r} must be finite and above 0; leave it empty for none")
+            raise self.fail(
+                int(bad[0]), name, f"{values[bad[0]]!r} must be finite and above 0; leave it empty for none"
+            )
         return values
 
     def check_grid(self, row: int, k: int, column: str, step: float | None) -> None:
@@ -103,7 +105,9 @@ class Script:
         value = self.cells[column][row]
         if step and not math.isnan(value) and abs(value / step - round(value / step)) > 1e-6:
             what = "lot size" if column == "qty" else "tick size"
-            raise self.fail(row, column, f"{value!r} is off the grid of {self.market.instruments[k].id} ({what} {step!r})")
+            raise self.fail(
+                row, column, f"{value!r} is off the grid of {self.market.instruments[k].id} ({what} {step!r})"
+            )
 
     def instrument(self, row: int, value: Any) -> int:
         """Return the instrument number of one row."""
@@ -128,27 +132,41 @@ class Script:
         if text not in TYPES:
             raise self.fail(row, "type", f"{value!r} is unknown: {near(text, TYPES)}")
         code = {"cancel_all": CANCEL_ALL, "amend": AMEND}.get(text, TYPES.index(text))
-        needs = {LIMIT: ("price",), STOP: ("trigger",), STOP_LIMIT: ("price", "trigger"), TRAILING: ("trail",)}
+        needs = {
+            LIMIT: ("price",),
+            STOP: ("trigger",),
+            STOP_LIMIT: ("price", "trigger"),
+            TRAILING: ("trail",),
+        }
         for name in needs.get(code, ()):
             if not has[name]:
                 raise self.fail(row, name, f"a {text} order needs a {name}")
         for name in ("price", "trigger"):
             if has[name] and code in (MARKET, LIMIT, STOP, TRAILING) and name not in needs.get(code, ()):
-                raise self.fail(row, name, f"a {text} order takes no {name}; change its type or leave it empty")
+                raise self.fail(
+                    row, name, f"a {text} order takes no {name}; change its type or leave it empty"
+                )
         return code
 
     def size(self, row: int, kind: int) -> None:
         """Check that an order has exactly one of qty and share."""
         given = [n for n in ("qty", "share") if not math.isnan(self.cells[n][row])]
         if kind <= TRAILING and len(given) != 1:
-            raise self.fail(row, "qty", f"give exactly one of qty and share, got {' and '.join(given) or 'none'}")
+            raise self.fail(
+                row, "qty", f"give exactly one of qty and share, got {' and '.join(given) or 'none'}"
+            )
 
     def rows(self) -> tuple[Rows, Rows]:
         """Return ORDER rows (frame order) and REQUEST rows (arrival order)."""
-        columns = {n: self.texts(n) for n in ("instrument", "side", "type", "tif", "post_only", "reduce_only", "group", "id")}
+        columns = {
+            n: self.texts(n)
+            for n in ("instrument", "side", "type", "tif", "post_only", "reduce_only", "group", "id")
+        }
         expire, cancel = self.times("expire_ts"), self.times("cancel_ts")
         given = self.ids(columns["id"])
-        orders, requests, amends = [], [], []
+        orders: list[Any] = []
+        requests: list[Any] = []
+        amends: list[Any] = []
         for row in range(self.n):
             k = self.instrument(row, columns["instrument"][row])
             kind = self.kind(row, columns["type"][row])
@@ -171,7 +189,9 @@ class Script:
         """Return one id per row, the frame's own or 1, 2, 3."""
         out = []
         for row, value in enumerate(values):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value)):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value)
+            ):
                 raise self.fail(row, "id", f"{value!r} is not a whole number")
             out.append(row + 1 if value is None else int(value))
         return out
@@ -208,7 +228,9 @@ class Script:
         o["parent"] = o["seen_bar"] = o["works_in"] = NONE
         return o
 
-    def sent(self, table: Rows, requests: list[Any], amends: list[Any], cancel: NDArray[np.int64], given: list[int]) -> Rows:
+    def sent(
+        self, table: Rows, requests: list[Any], amends: list[Any], cancel: NDArray[np.int64], given: list[int]
+    ) -> Rows:
         """Return every request in the order it is sent."""
         out: list[tuple[Any, ...]] = []
         row_of = {int(o["id"]): j for j, o in enumerate(table)}
@@ -225,9 +247,15 @@ class Script:
                 out.append((sent, self.arrival(k, sent), 0, 2 * row + 1, CANCEL, j, k, *empty))
         for row, k, kind in amends:
             if kind == AMEND and given[row] not in row_of:
-                raise self.fail(row, "id", f"no order has the id {given[row]}; an amend names the order it changes")
+                raise self.fail(
+                    row, "id", f"no order has the id {given[row]}; an amend names the order it changes"
+                )
             j = row_of.get(given[row], NONE) if kind == AMEND else NONE
-            values = tuple(self.cells[n][row] for n in ("qty", "price", "trigger", "stop", "target")) if kind == AMEND else empty
+            values = (
+                tuple(self.cells[n][row] for n in ("qty", "price", "trigger", "stop", "target"))
+                if kind == AMEND
+                else empty
+            )
             sent = int(self.ts[row])
             out.append((sent, self.arrival(k, sent), 1 if kind == AMEND else 0, 2 * row, kind, j, k, *values))
         made = np.array(out, dtype=REQUEST) if out else np.zeros(0, REQUEST)

@@ -29,7 +29,8 @@ NAN = math.nan
 class Broker(Protocol):
     """What hooks get as `broker`: it acts on the event's instrument, now or never, here and live alike.
 
-    Every method returns at once. An order travels to the exchange, is filled there by the rules, and comes back as
+    Every method returns at once. An order travels to the exchange, is filled there by the rules, and comes
+    back as
     `on_fill` or `on_order`.
     """
 
@@ -62,9 +63,20 @@ class Broker(Protocol):
         """Average entry price of the position; 0 when flat."""
 
     def order(
-        self, side: int, qty: float = NAN, share: float = NAN, price: float = NAN, trigger: float = NAN,
-        stop: float = NAN, target: float = NAN, trail: float = NAN, tif: int | str = 0, post_only: bool = False,
-        reduce_only: bool = False, group: int = 0, expire_ts: int = NEVER,
+        self,
+        side: int,
+        qty: float = NAN,
+        share: float = NAN,
+        price: float = NAN,
+        trigger: float = NAN,
+        stop: float = NAN,
+        target: float = NAN,
+        trail: float = NAN,
+        tif: int | str = 0,
+        post_only: bool = False,
+        reduce_only: bool = False,
+        group: int = 0,
+        expire_ts: int = NEVER,
     ) -> int:
         """Send an order and return its id.
 
@@ -73,12 +85,14 @@ class Broker(Protocol):
         side
             +1 buys, -1 sells.
         qty, share
-            Exactly one: base units (contracts for inverse), floored to the lot; or a fraction of the free equity,
+            Exactly one: base units (contracts for inverse), floored to the lot; or a fraction of the free
+            equity,
             sized at the fill.
         price, trigger
             Neither: market. `price`: limit. `trigger`: stop. Both: stop-limit.
         stop, target, trail
-            Exits for this entry's filled quantity: stop price, target price, trailing distance in price units. With
+            Exits for this entry's filled quantity: stop price, target price, trailing distance in price
+            units. With
             `reduce_only`, `trail` makes the order itself a trailing stop.
         tif
             "GTC" (default), "IOC", "FOK"; `expire_ts` (ns) makes it GTD.
@@ -102,7 +116,12 @@ class Broker(Protocol):
         """Cancel every working order of this instrument; bracket exits stay."""
 
     def amend(
-        self, order_id: int, qty: float = NAN, price: float = NAN, trigger: float = NAN, stop: float = NAN,
+        self,
+        order_id: int,
+        qty: float = NAN,
+        price: float = NAN,
+        trigger: float = NAN,
+        stop: float = NAN,
         target: float = NAN,
     ) -> None:
         """Replace values of a working order; `qty` is the new total."""
@@ -128,12 +147,16 @@ class Analyst(Protocol):
 class Strategy:
     """Base of all strategies.
 
-    Annotated class attributes are parameters: sweepable, checked, printed. State is whatever `setup` assigns. Hooks:
-    `on_bar(bar, broker)`, `on_fill`, `on_order`, `on_signal(signal, broker)`, `on_timer(now, broker)`, and in plain
+    Annotated class attributes are parameters: sweepable, checked, printed. State is whatever `setup` assigns.
+    Hooks:
+    `on_bar(bar, broker)`, `on_fill`, `on_order`, `on_signal(signal, broker)`, `on_timer(now, broker)`, and in
+    plain
     Python `ask(view)`, a market-only question to the analyst.
 
-    Class settings: `bars` ("1h": the interval `on_bar` gets; default the finest), `timer` ("15m"), `ask_every` ("4h"),
-    `features` (names of feature streams), `warmup` (bars before which no hook is called), `sample` (the bundled market
+    Class settings: `bars` ("1h": the interval `on_bar` gets; default the finest), `timer` ("15m"),
+    `ask_every` ("4h"),
+    `features` (names of feature streams), `warmup` (bars before which no hook is called), `sample` (the
+    bundled market
     the command uses by default).
     """
 
@@ -197,7 +220,9 @@ def parameters_of(cls: type[Strategy]) -> dict[str, tuple[type, Any]]:
                     "leave the annotation away for anything else"
                 )
             if name not in vars(base):
-                raise StrategyError(f"{cls.__name__}.{name}: a parameter needs a default, like {name}: {text} = ...")
+                raise StrategyError(
+                    f"{cls.__name__}.{name}: a parameter needs a default, like {name}: {text} = ..."
+                )
             kind = PARAMETER_TYPES[text]
             found[name] = (kind, checked(cls.__name__, name, kind, vars(base)[name]))
     return found
@@ -215,7 +240,7 @@ def checked(owner: str, name: str, kind: type, value: Any) -> Any:
         value = parse_value(owner, name, kind, value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(f"{owner}.{name} is {kind.__name__}; {value!r} is not")
-    if kind is float and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{owner}.{name} must be finite, not {value!r}")
     return value
 
@@ -242,7 +267,9 @@ def check_hooks(cls: type[Strategy]) -> None:
         if not callable(value) or not name.startswith(("on_", "ask")):
             continue
         if name in LATER_HOOKS:
-            raise StrategyError(f"{cls.__name__}.{name}: trade and book hooks need a tick market; this is a candle engine")
+            raise StrategyError(
+                f"{cls.__name__}.{name}: trade and book hooks need a tick market; this is a candle engine"
+            )
         if name not in HOOKS:
             raise StrategyError(f"{cls.__name__}.{name} is no hook: {near(name, HOOKS)}")
         check_signature(cls, name, value)

@@ -1,4 +1,4 @@
-"""Cold against warm: `python -m tests.cold_cache` compiles everything in an empty folder, compares fingerprints.
+"""Cold against warm: `python -m tests.cold_cache` compiles in an empty folder and compares fingerprints.
 
 Not part of the suite: the compiling takes about half a minute.
 """

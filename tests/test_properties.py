@@ -1,4 +1,6 @@
-"""Properties of the candle engine by name (reliability.md): what must hold whatever the market and the orders."""
+"""Properties of the candle engine by name (reliability.md): what must hold whatever the market and the
+orders.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def test_fills_are_legal(seed: int) -> None:
     for fill in result.fills.rows(named=True):
         order = orders[fill["order_id"]]
         if order["type"] in ("limit", "stop_limit") and order["id"] not in amended:
-            worse = fill["price"] - order["price"] if fill["side"] == "buy" else order["price"] - fill["price"]
+            worse = (
+                fill["price"] - order["price"] if fill["side"] == "buy" else order["price"] - fill["price"]
+            )
             assert worse <= 1e-9 * order["price"], (fill, order)
         assert fill["ts"] >= order["arrival_ts"]
         assert order["end_ts"] is None or fill["ts"] <= order["end_ts"]
@@ -77,7 +81,11 @@ def test_reduce_only_never_flips(seed: int) -> None:
     """A reduce-only order or a bracket exit brings the position towards zero, never through it."""
     case = random_case(seed)
     result = result_of(case)
-    exits = {row.get("id", n + 1) for n, row in enumerate(case.orders) if row.get("reduce_only") or row["type"] == "close"}
+    exits = {
+        row.get("id", n + 1)
+        for n, row in enumerate(case.orders)
+        if row.get("reduce_only") or row["type"] == "close"
+    }
     own = {row.get("id", n + 1) for n, row in enumerate(case.orders)}
     position: dict[str, float] = {}
     for fill in result.fills.rows(named=True):
@@ -101,7 +109,9 @@ def test_scaling_of_prices(seed: int) -> None:
         row["tick"] = row["tick"] * 4.0 if row.get("tick") else row.get("tick")
         row["min_notional"] = (row.get("min_notional") or 0.0) * 4.0
         row["tiers"] = tuple((a * 4.0, b, c * 4.0) for a, b, c in row.get("tiers") or ())
-    large.bars = [[(a, b, o * 4, h * 4, low * 4, c * 4, v) for a, b, o, h, low, c, v in bars] for bars in case.bars]
+    large.bars = [
+        [(a, b, o * 4, h * 4, low * 4, c * 4, v) for a, b, o, h, low, c, v in bars] for bars in case.bars
+    ]
     large.mark = [[(ts, price * 4) for ts, price in rows] for rows in case.mark]
     for row in large.orders:
         for name in ("price", "trigger", "stop", "target", "trail"):
@@ -110,9 +120,13 @@ def test_scaling_of_prices(seed: int) -> None:
     one, four = result_of(case), result_of(large)
     same = ["order_id", "ts", "seen_ts", "side", "maker"]
     assert one.fills.select(same).rows() == four.fills.select(same).rows()
-    np.testing.assert_allclose(four.fills["price"].to_numpy(), 4.0 * one.fills["price"].to_numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        four.fills["price"].to_numpy(), 4.0 * one.fills["price"].to_numpy(), rtol=1e-12
+    )
     np.testing.assert_allclose(four.fills["qty"].to_numpy(), one.fills["qty"].to_numpy(), rtol=1e-9)
-    np.testing.assert_allclose(four.equity["equity"].to_numpy(), 4.0 * one.equity["equity"].to_numpy(), rtol=1e-9)
+    np.testing.assert_allclose(
+        four.equity["equity"].to_numpy(), 4.0 * one.equity["equity"].to_numpy(), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -148,7 +162,9 @@ def test_truncation(seed: int) -> None:
     case = random_case(seed)
     short = copy.deepcopy(case)
     every = [bar for bars in case.bars for bar in bars]
-    clean = sorted({bar[1] for bar in every if not any(b[0] < bar[1] < b[1] for b in every)})  # no bar is cut in two
+    clean = sorted(
+        {bar[1] for bar in every if not any(b[0] < bar[1] < b[1] for b in every)}
+    )  # no bar is cut in two
     cut = clean[len(clean) // 2]
     short.bars = [[bar for bar in bars if bar[1] <= cut] for bars in case.bars]
     if not all(short.bars):
@@ -179,7 +195,9 @@ def test_costs_are_monotone(seed: int) -> None:
     case.instruments = [{**row, "kind": "linear"} for row in case.instruments]
     last = None
     for slippage in (0.0, 1e-3, 5e-3):
-        case.options = replace(case.options, slippage=slippage, impact=None, slip_in_range=False, maker=1e-3, taker=1e-3)
+        case.options = replace(
+            case.options, slippage=slippage, impact=None, slip_in_range=False, maker=1e-3, taker=1e-3
+        )
         final = result_of(case).manifest["final"]
         money = final["realised"] - final["fees"]
         open_cost = sum(-final[f"position:{name}"] * final[f"entry:{name}"] * row["multiplier"]

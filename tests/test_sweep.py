@@ -136,7 +136,8 @@ def test_metrics_can_be_chosen() -> None:
         "error",
     ]
     assert table.schema["trades"] == pl.Int64
-    bare = sweep(EmaCross, WEEKS, fast=5, metrics=())
+    bare = sweep(EmaCross, WEEKS, fast=[5, 6], metrics=())
+    assert_frame_equal(bare, table.select(bare.columns), check_exact=True)
     assert bare.columns[4:] == ["n_orders", "final_equity", "max_drawdown", "fingerprint", "error"]
     with pytest.raises(ConfigError, match="did you mean sharpe"):
         sweep(EmaCross, WEEKS, fast=5, metrics=["sharp"])

@@ -1,4 +1,6 @@
-"""What a fill sets off: exits for an entry, the rest of a group, exits that lost their position (rules.md 4.3)."""
+"""What a fill sets off: exits for an entry, the rest of a group, exits that lost their position (rules.md
+4.3).
+"""
 
 from __future__ import annotations
 

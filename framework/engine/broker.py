@@ -1,6 +1,7 @@
 """What a strategy holds: the same methods in compiled hooks and in plain Python.
 
-Every method acts for instrument `i` of the tuple; `at(k)` is the broker of another one. Orders travel: a method returns
+Every method acts for instrument `i` of the tuple; `at(k)` is the broker of another one. Orders travel: a
+method returns
 an id at once and never a fill.
 """
 
@@ -111,7 +112,9 @@ def arrival_of(sim: Sim, k):
 
 @kernel(store=False)
 def kind_of(price, trigger, trail, reduce_only):
-    """Order kind from what was given. A trail on a reduce-only order is the order itself, else an exit of its entry."""
+    """Order kind from what was given. A trail on a reduce-only order is the order itself, else an exit of its
+    entry.
+    """
     if not math.isnan(price):
         return LIMIT if math.isnan(trigger) else STOP_LIMIT
     if not math.isnan(trigger):
@@ -165,7 +168,9 @@ def new_row(sim: Sim, k, kind, side, qty, share, price):
 
 @kernel(store=False)
 def place(sim: Sim, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group, expire_ts):
-    """Quantise by the venue's rules (rules.md 6.2) and send a new order; returns its id, 0 if the call is wrong."""
+    """Quantise by the venue's rules (rules.md 6.2) and send a new order; returns its id, 0 if the call is
+    wrong.
+    """
     c = sim.clock[0]
     if not has_room(sim):
         return 0

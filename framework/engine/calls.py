@@ -73,11 +73,38 @@ def known_equity(address):
     "int64, int64)"
 )
 def send_order(
-    address, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group, expire_ts
+    address,
+    k,
+    side,
+    qty,
+    share,
+    price,
+    trigger,
+    stop,
+    target,
+    trail,
+    tif,
+    post_only,
+    reduce_only,
+    group,
+    expire_ts,
 ):
     """`broker.order` for Python."""
     return place(
-        sim_at(address), k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
+        sim_at(address),
+        k,
+        side,
+        qty,
+        share,
+        price,
+        trigger,
+        stop,
+        target,
+        trail,
+        tif,
+        post_only,
+        reduce_only,
+        group,
         expire_ts,
     )
 

@@ -1,6 +1,7 @@
 """The compiled driver: hooks and engine in one loop, with a tight path while nothing rests.
 
-The text below the line is compiled once per strategy, with the names on_bar, on_fill, on_order, on_signal and on_timer
+The text below the line is compiled once per strategy, with the names on_bar, on_fill, on_order, on_signal and
+on_timer
 bound to its hooks: a function that takes its hooks as arguments could not be kept on disk.
 """
 
@@ -23,7 +24,8 @@ def idle(me, event, broker):
 
 on_bar = on_fill = on_order = on_signal = on_timer = idle
 
-# ---- per strategy ----------------------------------------------------------------------------------------------
+# ---- per strategy
+# ----------------------------------------------------------------------------------------------
 
 
 @kernel(store=False)
@@ -82,7 +84,9 @@ def drive(address, me, advance):
         code = call_at(advance, address)
         if code == WAKE_BAR:
             k = c["instrument"]
-            on_bar(me, bar_event(sim.bars[c["row"]], k, sim.cursor[k]["interval"], c["now"]), broker_of(sim, k))
+            on_bar(
+                me, bar_event(sim.bars[c["row"]], k, sim.cursor[k]["interval"], c["now"]), broker_of(sim, k)
+            )
         elif code == WAKE_FILL:
             fill = fill_event(sim, c["row"])
             on_fill(me, fill, broker_of(sim, fill.instrument))

@@ -69,7 +69,9 @@ class OrderEvent(NamedTuple):
 def fill_event(sim: Sim, row):
     """Build the event of one own fill."""
     f = sim.fills[row]
-    return FillEvent(f["instrument"], f["order_id"], f["ts"], f["side"], f["price"], f["qty"], f["fee"], f["maker"])
+    return FillEvent(
+        f["instrument"], f["order_id"], f["ts"], f["side"], f["price"], f["qty"], f["fee"], f["maker"]
+    )
 
 
 @kernel(store=False)
@@ -87,8 +89,18 @@ def signal_event(sim: Sim, row):
     """Build the event of one decision."""
     s = sim.signals[row]
     return Signal(
-        s["instrument"], s["ts"], s["arrival_ts"], s["regime"], s["direction"], s["confidence"], s["entry"], s["stop"],
-        s["target"], s["size"], s["risk_reward"], s["id"],
+        s["instrument"],
+        s["ts"],
+        s["arrival_ts"],
+        s["regime"],
+        s["direction"],
+        s["confidence"],
+        s["entry"],
+        s["stop"],
+        s["target"],
+        s["size"],
+        s["risk_reward"],
+        s["id"],
     )
 
 
@@ -96,5 +108,14 @@ def signal_event(sim: Sim, row):
 def bar_event(bar, k, interval, ts):
     """Build the event of one closed bar."""
     return Bar(
-        k, interval, ts, bar["open_ts"], bar["close_ts"], bar["open"], bar["high"], bar["low"], bar["close"], bar["volume"]
+        k,
+        interval,
+        ts,
+        bar["open_ts"],
+        bar["close_ts"],
+        bar["open"],
+        bar["high"],
+        bar["low"],
+        bar["close"],
+        bar["volume"],
     )

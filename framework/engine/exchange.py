@@ -1,4 +1,5 @@
-"""The exchange side of one instant: funding, marks, closes, opens, arrivals, in the order of the tie table."""
+"""The exchange side of one instant: funding, marks, closes, opens, arrivals, in the order of the tie table.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def exchange_time(sim: Sim):
 
 @kernel(store=False)
 def funding_price(sim: Sim, k, ts):
-    """Mark price at a funding time; without marks the open of the bar there, else the last close (rules.md 3.4)."""
+    """Mark price at a funding time; without marks the open of the bar there, else the last close (rules.md
+    3.4).
+    """
     cur = sim.cursor[k]
     j = cur["mark"]
     if j < cur["mark_end"] and sim.marks[j]["ts"] <= ts:
@@ -140,14 +143,18 @@ def check_books(sim: Sim):
 
 
 @kernel(store=False)
-def exchange(sim: Sim, ts):
-    """Let everything that happens at the exchange at `ts` happen."""
-    c = sim.clock[0]
-    n = c["n"]
-    if c["n_live"] > 0:
-        for k in range(n):
-            expire(sim, k, ts)
+def expire_all(sim: Sim, before):
+    """End the orders of every instrument whose time lies before `before`."""
+    if sim.clock[0]["n_live"] > 0:
+        for k in range(sim.clock[0]["n"]):
+            expire(sim, k, before)
         sweep(sim)
+
+
+@kernel(store=False)
+def settle(sim: Sim, ts):
+    """Funding and marks that are due: before any fill of this stamp."""
+    n = sim.clock[0]["n"]
     for k in range(n):
         cur = sim.cursor[k]
         while cur["funding"] < cur["funding_end"] and sim.funding[cur["funding"]]["ts"] <= ts:
@@ -156,6 +163,15 @@ def exchange(sim: Sim, ts):
         cur = sim.cursor[k]
         while cur["mark"] < cur["mark_end"] and sim.marks[cur["mark"]]["ts"] <= ts:
             take_mark(sim, k, ts)
+
+
+@kernel(store=False)
+def exchange(sim: Sim, ts):
+    """Let everything that happens at the exchange at `ts` happen."""
+    c = sim.clock[0]
+    n = c["n"]
+    expire_all(sim, ts)
+    settle(sim, ts)
     c["closed"] = 0
     for k in range(n):
         cur = sim.cursor[k]
@@ -163,10 +179,7 @@ def exchange(sim: Sim, ts):
             close_bar(sim, k)
     if c["closed"] == 1 and c["bust"] == 0 and equity_of(sim, 0) <= 0.0:
         bust(sim, ts)
-    if c["n_live"] > 0:
-        for k in range(n):
-            expire(sim, k, ts + 1)
-        sweep(sim)
+    expire_all(sim, ts + 1)
     for k in range(n):
         cur = sim.cursor[k]
         if cur["opened"] == 0 and cur["bar"] < cur["bar_end"] and sim.bars[cur["bar"]]["open_ts"] <= ts:
@@ -180,7 +193,12 @@ def exchange(sim: Sim, ts):
 def nothing_pending(sim: Sim):
     """True when no order works, travels or is about to be answered."""
     c = sim.clock[0]
-    return c["n_live"] == 0 and c["n_requests"] == 0 and c["applied"] == c["n_responses"] and c["shown"] == c["applied"]
+    return (
+        c["n_live"] == 0
+        and c["n_requests"] == 0
+        and c["applied"] == c["n_responses"]
+        and c["shown"] == c["applied"]
+    )
 
 
 @kernel(store=False)

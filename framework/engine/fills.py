@@ -6,14 +6,7 @@ import math
 
 from framework.engine.brackets import after_fill, drop_children
 from framework.engine.latency import latency_row
-from framework.engine.ledger import (
-    book_fill,
-    equity_of,
-    floor_to,
-    gain,
-    margin_in_use,
-    notional,
-)
+from framework.engine.ledger import book_fill, equity_of, floor_to, gain, margin_in_use, notional
 from framework.engine.order import finish, remaining
 from framework.engine.state import FORCED, INSIDE, Sim
 from framework.jit import kernel
@@ -29,6 +22,7 @@ from framework.records import (
     R_FLAT,
     R_LOT,
     R_MARGIN,
+    R_NONE,
     R_NOTIONAL,
     R_PRICE,
     R_REDUCE_ONLY,
@@ -161,7 +155,10 @@ def allowed_by_risk(sim: Sim, k, side, qty, price):
     if abs(after) <= abs(q):
         return True
     rule = sim.rules[k]
-    if c["max_order_notional"] > 0.0 and notional(rule["kind"], rule["multiplier"], qty, price) > c["max_order_notional"]:
+    if (
+        c["max_order_notional"] > 0.0
+        and notional(rule["kind"], rule["multiplier"], qty, price) > c["max_order_notional"]
+    ):
         return False
     limit = c["max_position_notional"]
     return limit <= 0.0 or notional(rule["kind"], rule["multiplier"], abs(after), price) <= limit
@@ -169,7 +166,9 @@ def allowed_by_risk(sim: Sim, k, side, qty, price):
 
 @kernel(store=False)
 def below_notional(sim: Sim, k, order, qty, price):
-    """True when the order's value is under the venue's minimum; exits are exempt, limits were tested at arrival."""
+    """True when the order's value is under the venue's minimum; exits are exempt, limits were tested at
+    arrival.
+    """
     rule = sim.rules[k]
     if order["reduce_only"] == 1 or order["kind"] == CLOSE or order["filled"] > 0.0:
         return False
@@ -225,7 +224,11 @@ def respond_fill(sim: Sim, row, index, ts, earliest, place):
     """Queue the answer for a fill; inside a bar its time is `earliest`, else ts + response latency."""
     c = sim.clock[0]
     k = sim.orders[row]["instrument"]
-    seen = earliest if place == INSIDE or place == FORCED else ts + sim.latency[latency_row(sim, k, ts)]["response"]
+    seen = (
+        earliest
+        if place in (INSIDE, FORCED)
+        else ts + sim.latency[latency_row(sim, k, ts)]["response"]
+    )
     seen = max(seen, c["last_seen_ts"])
     c["last_seen_ts"] = seen
     answer = sim.responses[c["n_responses"]]
@@ -235,6 +238,16 @@ def respond_fill(sim: Sim, row, index, ts, earliest, place):
     answer["status"] = sim.orders[row]["status"]
     c["n_responses"] += 1
     return seen
+
+
+@kernel(store=False)
+def objection(sim: Sim, k, order, qty, price):
+    """Reason the venue or the run's limits have against this fill, R_NONE if there is none."""
+    if price <= 0.0:
+        return R_PRICE
+    if below_notional(sim, k, order, order["qty"], price):
+        return R_NOTIONAL
+    return R_NONE if allowed_by_risk(sim, k, order["side"], qty, price) else R_RISK
 
 
 @kernel(store=False)
@@ -257,14 +270,9 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     q = sim.account[k]["position"]
     opens = q == 0.0 or (q > 0.0) == (side == BUY) or qty > abs(q) * (1.0 + 1e-9)
     price = slipped(sim, side, raw, qty, bar, opens) if slips else raw
-    if price <= 0.0:
-        finish(sim, row, REJECTED, R_PRICE, ts)
-        return 0.0
-    if below_notional(sim, k, order, order["qty"], price):
-        finish(sim, row, REJECTED, R_NOTIONAL, ts)
-        return 0.0
-    if not allowed_by_risk(sim, k, side, qty, price):
-        finish(sim, row, REJECTED, R_RISK, ts)
+    reason = objection(sim, k, order, qty, price)
+    if reason != R_NONE:
+        finish(sim, row, REJECTED, reason, ts)
         return 0.0
     rate = rule["maker"] if maker else rule["taker"]
     possible = affordable(sim, k, side, qty, price, rate)
@@ -285,5 +293,3 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
         finish(sim, row, REJECTED, R_MARGIN, ts)
     after_fill(sim, row, possible, q, price, ts, place)
     return possible
-
-

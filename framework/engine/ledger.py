@@ -74,7 +74,9 @@ def balance(t):
 
 @kernel(store=False)
 def equity_of(sim: Sim, side):
-    """Return start + realised + unrealised - fees + funding - tokens + liquidation for side 0 (true) or 1 (known)."""
+    """Return start + realised + unrealised - fees + funding - tokens + liquidation for side 0 (true) or 1
+    (known).
+    """
     n = sim.clock[0]["n"]
     open_gain = 0.0
     for k in range(n):

@@ -100,14 +100,15 @@ def look_limit(sim: Sim, row, price, ts, bar, first, place):
 
 @kernel(store=False)
 def look(sim: Sim, row, price, ts, bar, bar_row, place):
-    """Test any order against one price (rules.md 4.1, 4.2); its first look also decides IOC, FOK, post-only."""
+    """Test any order against one price (rules.md 4.1, 4.2); its first look also decides IOC, FOK, post-only.
+    """
     order = sim.orders[row]
     first = order["seen_bar"] == NONE
     order["seen_bar"] = bar_row if first else order["seen_bar"]
     if place == AT_OPEN:
         order["works_in"] = bar_row
     kind = order["kind"]
-    if kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT):
+    if kind in (MARKET, CLOSE) or (order["triggered"] == 1 and kind != STOP_LIMIT):
         take(sim, row, price, ts, bar, True, place)
         return
     if kind == LIMIT or (kind == STOP_LIMIT and order["triggered"] == 1):
@@ -127,7 +128,9 @@ def look(sim: Sim, row, price, ts, bar, bar_row, place):
 
 @kernel(store=False)
 def is_recent(sim: Sim, bar, stamp, ts):
-    """True while a price of `stamp` may still be had: within the grace share of the bar's length (rules.md 4.1)."""
+    """True while a price of `stamp` may still be had: within the grace share of the bar's length (rules.md
+    4.1).
+    """
     return ts - stamp <= sim.clock[0]["grace"] * (bar["close_ts"] - bar["open_ts"])
 
 
@@ -150,7 +153,9 @@ def join(sim: Sim, row, ts):
 
 @kernel(store=False)
 def join_close(sim: Sim, row, ts):
-    """Fills(at="close"): let an order meet the last close, if that is recent, and then the open that followed it."""
+    """Fills(at="close"): let an order meet the last close, if that is recent, and then the open that followed
+    it.
+    """
     c = sim.clock[0]
     cur = sim.cursor[sim.orders[row]["instrument"]]
     last = cur["bar"] - 1

@@ -1,7 +1,9 @@
 """Maintenance margin, liquidation and bust (rules.md 6.3).
 
-Formulas: Binance USD-M futures, "Liquidation Protocols" and "How to Calculate Liquidation Price of USD-M Futures
-Contracts" (maintenance = notional x rate - amount of the notional's tier; liquidated when margin balance <= maintenance).
+Formulas: Binance USD-M futures, "Liquidation Protocols" and "How to Calculate Liquidation Price of USD-M
+Futures
+Contracts" (maintenance = notional x rate - amount of the notional's tier; liquidated when margin balance <=
+maintenance).
 Inverse contracts use the same condition with value = contracts x multiplier / price.
 """
 
@@ -166,7 +168,9 @@ def force_close(sim: Sim, k, price, ts, reason, rate, bar):
 
 @kernel(store=False)
 def liquidate_at(sim: Sim, k, price, start, on_the_way, ts, bar):
-    """Test instrument k at an adverse `price`; `on_the_way` there from `start` it goes at its liquidation price."""
+    """Test instrument k at an adverse `price`; `on_the_way` there from `start` it goes at its liquidation
+    price.
+    """
     rule = sim.rules[k]
     held = sim.account[k]
     q = held["position"]

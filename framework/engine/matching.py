@@ -81,7 +81,7 @@ def takes_part(sim: Sim, order, k, bar_row):
     if order["instrument"] != k or not is_live(order) or order["works_in"] != bar_row:
         return False
     kind = order["kind"]
-    return not (kind == MARKET or kind == CLOSE or (order["triggered"] == 1 and kind != STOP_LIMIT))
+    return not (kind in (MARKET, CLOSE) or (order["triggered"] == 1 and kind != STOP_LIMIT))
 
 
 @kernel(store=False)
@@ -103,7 +103,9 @@ def find_ambiguous(sim: Sim, k, bar, bar_row):
             continue
         for h in range(n):
             two = sim.orders[sim.live[h]]
-            together = one["parent"] == two["parent"] if one["role"] != R_NONE else one["group"] == two["group"]
+            together = (
+                one["parent"] == two["parent"] if one["role"] != R_NONE else one["group"] == two["group"]
+            )
             if not together or (one["role"] == R_NONE and (one["group"] == 0 or two["role"] != R_NONE)):
                 continue
             if takes_part(sim, two, k, bar_row) and not is_stop_type(two) and touched(sim, two, bar):
@@ -138,7 +140,9 @@ def inside_stop_limit(sim: Sim, row, level, bar, ts):
 
 @kernel(store=False)
 def test_inside(sim: Sim, row, bar, start):
-    """Test one order against the bar's range; `start` is the price its path began at (the open, or its entry)."""
+    """Test one order against the bar's range; `start` is the price its path began at (the open, or its
+    entry).
+    """
     order = sim.orders[row]
     ts = bar["close_ts"]
     hit = touched(sim, order, bar)
@@ -250,7 +254,9 @@ def match_inside(sim: Sim, k):
         if born > 0.0:
             # a bracket's exits stand side by side: handle them together, once
             end = j
-            while end < c["n_live"] and sim.orders[sim.live[end]]["parent"] == sim.orders[sim.live[j]]["parent"]:
+            while (
+                end < c["n_live"] and sim.orders[sim.live[end]]["parent"] == sim.orders[sim.live[j]]["parent"]
+            ):
                 sim.scratch[end] = 0.0
                 end += 1
             new_children_of(sim, j, end, bar, born, k)
@@ -275,5 +281,3 @@ def match_close(sim: Sim, k):
             if order["seen_bar"] == NONE:
                 look(sim, row, bar["close"], ts, bar, bar_row, AT_CLOSE)
     sweep(sim)
-
-

@@ -43,7 +43,7 @@ def rank_of(order):
 def is_stop_type(order):
     """True for orders that wait for the price to move against them."""
     kind = order["kind"]
-    return kind == STOP or kind == TRAILING or (kind == STOP_LIMIT and order["triggered"] == 0)
+    return kind in (STOP, TRAILING) or (kind == STOP_LIMIT and order["triggered"] == 0)
 
 
 @kernel(store=False)

@@ -1,6 +1,7 @@
 """The plain driver: hooks in ordinary Python, the kernel called only when something can happen.
 
-While nothing rests, bars pass without a kernel call; the kernel catches up when an order is sent or state is read.
+While nothing rests, bars pass without a kernel call; the kernel catches up when an order is sent or state is
+read.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ NAN = math.nan
 
 
 class BarRow(NamedTuple):
-    """A bar for plain hooks: what changes from bar to bar; the rest of `Bar` are attributes of the run's class."""
+    """A bar for plain hooks: what changes from bar to bar; the rest of `Bar` are attributes of the run's
+    class.
+    """
 
     open_ts: int
     close_ts: int
@@ -56,7 +59,8 @@ class BarRow(NamedTuple):
 
 
 def bar_class(instrument: int, interval: int) -> Callable[[Any], Any]:
-    """Return the maker of bars of one instrument and interval; three constants fewer to write for every bar."""
+    """Return the maker of bars of one instrument and interval; three constants fewer to write for every bar.
+    """
     members = {"instrument": instrument, "interval": interval, "ts": BarRow.close_ts, "__slots__": ()}
     return partial(tuple.__new__, type("Bar", (BarRow,), members))
 
@@ -239,7 +243,8 @@ class Loop:
             # a pause for the collector: it would walk thousands of tuples that hold nothing but numbers
             was_on = gc.isenabled()
             gc.disable()
-            self.block_first, self.block = first, list(map(self.make_bar, zip(rows["open_ts"].tolist(), close, *columns, strict=False)))
+            cells = zip(rows["open_ts"].tolist(), close, *columns, strict=False)
+            self.block_first, self.block = first, list(map(self.make_bar, cells))
             if was_on:
                 gc.enable()
         return self.block[first - self.block_first : end - self.block_first]

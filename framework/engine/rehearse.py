@@ -30,8 +30,12 @@ def opening(market: Market) -> Market:
 
 
 def rehearse(
-    made: Any, code: translate.Compiled, market: Market, fresh: Callable[[Market], Any],
-    prepare: Callable[[Market], tuple[Setup, Callable[[Tables, Any], None]]], say: Callable[[str], None] | None,
+    made: Any,
+    code: translate.Compiled,
+    market: Market,
+    fresh: Callable[[Market], Any],
+    prepare: Callable[[Market], tuple[Setup, Callable[[Tables, Any], None]]],
+    say: Callable[[str], None] | None,
 ) -> None:
     """Run the first events compiled and as plain Python; StrategyError where they differ.
 
@@ -89,7 +93,8 @@ def check_types(made: Any, one: Any, before: dict[str, type]) -> None:
             continue
         raise StrategyError(
             f"{type(made).__name__}.{name} is {was.__name__} after setup and {is_.__name__} after some events; compiled "
-            f"code would cut it: start it as {is_.__name__}" + (f", {name} = {float(0)}" if is_ is float else "")
+            f"code would cut it: start it as {is_.__name__}"
+            + (f", {name} = {float(0)}" if is_ is float else "")
         )
 
 

@@ -132,7 +132,8 @@ def see(sim: Sim):
 
 @kernel(store=False)
 def next_bar_hook(sim: Sim):
-    """Instrument whose bar is to be shown now, NONE without any: shorter interval first, then Market order."""
+    """Instrument whose bar is to be shown now, NONE without any: shorter interval first, then Market order.
+    """
     c = sim.clock[0]
     best = NONE
     for k in range(c["n"]):

@@ -45,7 +45,8 @@ def next_arrival(sim: Sim):
 
 @kernel(store=False)
 def send_script(sim: Sim):
-    """Send the scripted requests decided by now; like a strategy's, they leave after the rows of their time."""
+    """Send the scripted requests decided by now; like a strategy's, they leave after the rows of their time.
+    """
     c = sim.clock[0]
     while c["script"] < c["script_end"] and sim.script[c["script"]]["ts"] <= c["now"]:
         sim.requests[c["n_requests"]] = sim.script[c["script"]]

@@ -1,4 +1,5 @@
-"""What a hook's source must say differently to be compiled: found on its syntax tree, replaced in its text."""
+"""What a hook's source must say differently to be compiled: found on its syntax tree, replaced in its text.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +37,16 @@ def literal(value: float | bool) -> str:
 class Rewriter(ast.NodeVisitor):
     """Finds what must be written differently in one function."""
 
-    def __init__(self, owner: Any, function: FunctionType, piece: Any, node: ast.FunctionDef, method: bool) -> None:
+    def __init__(
+        self, owner: Any, function: FunctionType, piece: Any, node: ast.FunctionDef, method: bool
+    ) -> None:
         self.owner, self.function, self.piece, self.node = owner, function, piece, node
         self.me = node.args.args[0].arg if method and node.args.args else None
         self.found: list[Edit] = []
         self.local = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
-        self.local |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        self.local |= {
+            n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
 
     def edits(self) -> list[Edit]:
         """Return the replacements as (top, left, bottom, right, text)."""
@@ -92,7 +97,11 @@ class Rewriter(ast.NodeVisitor):
         called = node.func
         if isinstance(called, ast.Name) and called.id == "super":
             raise self.fail(node, "calls super(), which compiled hooks cannot: call the function you mean")
-        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == self.me:
+        if (
+            isinstance(called, ast.Attribute)
+            and isinstance(called.value, ast.Name)
+            and called.value.id == self.me
+        ):
             method = inspect.getattr_static(self.owner.cls, called.attr, None)
             if isinstance(method, FunctionType):
                 self.call_method(node, called)
@@ -120,7 +129,9 @@ class Rewriter(ast.NodeVisitor):
         if isinstance(given, ast.Constant) and isinstance(given.value, str):
             names = self.owner.features
             if given.value not in names:
-                raise self.fail(given, f"feature '{given.value}' is not in `features`: {near(given.value, names)}")
+                raise self.fail(
+                    given, f"feature '{given.value}' is not in `features`: {near(given.value, names)}"
+                )
             self.replace(given, str(names.index(given.value)))
 
     def tif(self, given: ast.Constant) -> None:
@@ -131,7 +142,9 @@ class Rewriter(ast.NodeVisitor):
             self.replace(given, str(TIF_NAMES.index(given.value.upper())))
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:
-        raise self.fail(node, "imports inside a hook; import at the top of the file (compiled hooks use math and numpy)")
+        raise self.fail(
+            node, "imports inside a hook; import at the top of the file (compiled hooks use math and numpy)"
+        )
 
     visit_ImportFrom = visit_Import
 
@@ -147,7 +160,9 @@ class Rewriter(ast.NodeVisitor):
             raise self.fail(node, f"names '{node.id}', which is not defined")
 
     def resolve(self, node: ast.Name, value: Any) -> None:
-        """Write a global down in the module: a number, a module, an indicator, or a function of the same file."""
+        """Write a global down in the module: a number, a module, an indicator, or a function of the same
+        file.
+        """
         name = node.id
         if isinstance(value, (bool, int, float)):
             self.owner.names[name] = f"{name} = {literal(value)}"
@@ -156,11 +171,17 @@ class Rewriter(ast.NodeVisitor):
         elif isinstance(value, FunctionType) and not value.__module__.startswith("framework."):
             self.owner.names[name] = ""
             self.owner.add(name, value, f"{self.owner.cls.__name__} (function {name})", False)
-        elif getattr(value, "__module__", None) and str(value.__module__).split(".")[0] in ALLOWED_MODULES and callable(value):
+        elif (
+            getattr(value, "__module__", None)
+            and str(value.__module__).split(".")[0] in ALLOWED_MODULES
+            and callable(value)
+        ):
             home = getattr(value, "__name__", name)
             self.owner.names[name] = f"from {value.__module__} import {home} as {name}"
         elif callable(getattr(value, "py_func", None)):
             self.owner.names[name] = ""
             self.owner.add(name, value.py_func, f"{self.owner.cls.__name__} (function {name})", False)
         else:
-            raise self.fail(node, f"uses '{name}' ({type_words(value)}), which compiled hooks cannot; set it in setup")
+            raise self.fail(
+                node, f"uses '{name}' ({type_words(value)}), which compiled hooks cannot; set it in setup"
+            )

@@ -176,10 +176,22 @@ RESPONSE = np.dtype(
     ]
 )
 
-SPAN = np.dtype([("first", "i8"), ("end", "i8"), ("at", "i8")])  # rows of one feature stream; `at` = first unseen
+SPAN = np.dtype(
+    [("first", "i8"), ("end", "i8"), ("at", "i8")]
+)  # rows of one feature stream; `at` = first unseen
 
 # every change of cash that is no fill
-JOURNAL = np.dtype([("ts", "i8"), ("instrument", "i8"), ("kind", "i8"), ("amount", "f8"), ("price", "f8"), ("qty", "f8"), ("row", "i8")])  # row = first equity row that knows of it
+JOURNAL = np.dtype(
+    [
+        ("ts", "i8"),
+        ("instrument", "i8"),
+        ("kind", "i8"),
+        ("amount", "f8"),
+        ("price", "f8"),
+        ("qty", "f8"),
+        ("row", "i8"),
+    ]
+)  # row = first equity row that knows of it
 J_FUNDING, J_TOKENS, J_LIQUIDATION = 0, 1, 2
 
 AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happens
@@ -223,7 +235,28 @@ class Sim(NamedTuple):
 
 LONG, REAL = np.dtype("i8"), np.dtype("f8")
 DTYPES = (
-    BAR, FUNDING, MARK, SIGNAL, FEATURE, SPAN, RULES, TIER, LATENCY, CURSOR, ACCOUNT, TOTAL, CLOCK, ORDER, LONG, LONG,
-    REQUEST, REQUEST, FILL, RESPONSE, JOURNAL, REAL, REAL,
+    BAR,
+    FUNDING,
+    MARK,
+    SIGNAL,
+    FEATURE,
+    SPAN,
+    RULES,
+    TIER,
+    LATENCY,
+    CURSOR,
+    ACCOUNT,
+    TOTAL,
+    CLOCK,
+    ORDER,
+    LONG,
+    LONG,
+    REQUEST,
+    REQUEST,
+    FILL,
+    RESPONSE,
+    JOURNAL,
+    REAL,
+    REAL,
 )
 sim_at = arena(Sim, DTYPES)

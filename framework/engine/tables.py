@@ -1,4 +1,5 @@
-"""The arrays of one run: made from a market and its options, grown when a table fills, read when it is over."""
+"""The arrays of one run: made from a market and its options, grown when a table fills, read when it is over.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +82,10 @@ class Tables:
         c = self.clock
         need = 4 * int(c["n_live"] + c["n_requests"] + c["script_end"] - c["script"]) + HEADROOM
         used = {
-            "orders": c["n_orders"], "fills": c["n_fills"], "responses": c["n_responses"], "journal": c["n_journal"],
+            "orders": c["n_orders"],
+            "fills": c["n_fills"],
+            "responses": c["n_responses"],
+            "journal": c["n_journal"],
             "live": max(c["n_live"], c["n_requests"], c["n_mine"]),
         }
         fresh: dict[str, Rows] = {}
@@ -154,7 +158,7 @@ def rules_of(market: Market, setup: Setup) -> tuple[Rows, Rows, Rows]:
 
 def tiers_of(one: Instrument) -> Sequence[Sequence[float]]:
     """Maintenance tiers as plain triples."""
-    return [tuple(t)[:3] for t in one.tiers]  # type: ignore[misc]
+    return [tuple(t)[:3] for t in one.tiers]
 
 
 def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows]:
@@ -209,7 +213,9 @@ def build(market: Market, setup: Setup) -> Sim:
     c = clock[0]
     for name, value in setup.options.items():
         c[name] = value
-    some = [k for k in range(n) if cursor[k]["bar"] < cursor[k]["bar_end"]]  # an instrument may have no bar yet
+    some = [
+        k for k in range(n) if cursor[k]["bar"] < cursor[k]["bar_end"]
+    ]  # an instrument may have no bar yet
     first = min((int(bars[cursor[k]["bar"]]["open_ts"]) for k in some), default=0)
     last = max((int(bars[cursor[k]["bar_end"] - 1]["close_ts"]) for k in some), default=0) + int(c["feed"])
     c["n"], c["next_id"], c["stop"], c["timer_step"] = n, 1, last, setup.timer
@@ -227,11 +233,26 @@ def build(market: Market, setup: Setup) -> Sim:
     total = np.zeros(2, TOTAL)
     total["start"] = total["cash"] = setup.cash
     sim = Sim(
-        bars=bars, **made, signals=np.ascontiguousarray(market.signals), rules=rules, tiers=tiers, latency=latency,
-        cursor=cursor, account=np.zeros(2 * n, ACCOUNT), total=total, clock=clock, orders=orders,
-        live=np.zeros(room, np.int64), mine=np.zeros(room, np.int64), requests=np.zeros(room, REQUEST), script=script,
-        fills=np.zeros(room, FILL), responses=np.zeros(room, RESPONSE), journal=np.zeros(room, JOURNAL),
-        equity=np.zeros(row_count(bars, cursor)), scratch=np.zeros(room),
+        bars=bars,
+        **made,
+        signals=np.ascontiguousarray(market.signals),
+        rules=rules,
+        tiers=tiers,
+        latency=latency,
+        cursor=cursor,
+        account=np.zeros(2 * n, ACCOUNT),
+        total=total,
+        clock=clock,
+        orders=orders,
+        live=np.zeros(room, np.int64),
+        mine=np.zeros(room, np.int64),
+        requests=np.zeros(room, REQUEST),
+        script=script,
+        fills=np.zeros(room, FILL),
+        responses=np.zeros(room, RESPONSE),
+        journal=np.zeros(room, JOURNAL),
+        equity=np.zeros(row_count(bars, cursor)),
+        scratch=np.zeros(room),
     )
     for array, dtype in zip(sim, DTYPES, strict=True):
         assert array.dtype == dtype, (array.dtype, dtype)

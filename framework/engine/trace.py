@@ -44,7 +44,7 @@ class Trips(NamedTuple):
 
     trips: NDArray[Any]
     lots: NDArray[Any]
-    count: NDArray[Any]
+    counts: NDArray[Any]
 
 
 trips_at = arena(Trips, (TRIP, LOT, SEEN))
@@ -66,7 +66,12 @@ def walk(address, out, n_rows):
             fill = sim.fills[f]
             k = fill["instrument"]
             book_fill(
-                sim.rules[k], t.account[k], t.total[0], fill["side"] * fill["qty"], fill["price"], fill["fee"],
+                sim.rules[k],
+                t.account[k],
+                t.total[0],
+                fill["side"] * fill["qty"],
+                fill["price"],
+                fill["fee"],
                 c["leverage"],
             )
             f += 1
@@ -129,10 +134,10 @@ def spread_funding(t, entry_row):
     if entry_row["kind"] != J_FUNDING:
         return
     held = 0.0
-    for i in range(t.count[0]):
+    for i in range(t.counts[0]):
         if t.lots[i]["instrument"] == entry_row["instrument"]:
             held += t.lots[i]["qty"]
-    for i in range(t.count[0]):
+    for i in range(t.counts[0]):
         lot = t.lots[i]
         if lot["instrument"] == entry_row["instrument"] and held > 0.0:
             lot["funding"] += entry_row["amount"] * lot["qty"] / held
@@ -145,23 +150,25 @@ def close_lots(sim: Sim, t, f):
     rule = sim.rules[fill["instrument"]]
     rest = fill["qty"]
     kept = 0
-    count = t.count[0]
+    count = t.counts[0]
     for i in range(count):
         lot = t.lots[i]
         first = sim.fills[lot["fill"]]
         if rest > 0.0 and lot["instrument"] == fill["instrument"] and first["side"] != fill["side"]:
             qty = min(rest, lot["qty"])
             share = qty / lot["qty"]
-            trip = t.trips[t.count[1]]
+            trip = t.trips[t.counts[1]]
             trip["instrument"] = fill["instrument"]
             trip["side"] = first["side"]
             trip["qty"] = qty
             trip["entry"] = lot["fill"]
             trip["exit"] = f
-            trip["gross"] = gain(rule["kind"], rule["multiplier"], first["side"] * qty, first["price"], fill["price"])
+            trip["gross"] = gain(
+                rule["kind"], rule["multiplier"], first["side"] * qty, first["price"], fill["price"]
+            )
             trip["fees"] = lot["fee"] * share + fill["fee"] * qty / fill["qty"]
             trip["funding"] = lot["funding"] * share
-            t.count[1] = t.count[1] + 1
+            t.counts[1] = t.counts[1] + 1
             lot["fee"] -= lot["fee"] * share
             lot["funding"] -= lot["funding"] * share
             lot["qty"] -= qty
@@ -179,7 +186,7 @@ def close_lots(sim: Sim, t, f):
         lot["fee"] = fill["fee"] * rest / fill["qty"]
         lot["funding"] = 0.0
         kept += 1
-    t.count[0] = kept
+    t.counts[0] = kept
 
 
 @entry("int64(int64, int64)")
@@ -195,7 +202,7 @@ def pair(address, out):
             spread_funding(t, sim.journal[j])
             j += 1
         close_lots(sim, t, f)
-    return t.count[1]
+    return t.counts[1]
 
 
 def round_trips(tables: Tables) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """From a strategy class to compiled code: its hooks' source, with `self` turned into plain arrays.
 
-A module is written to the cache folder whose text holds everything the hooks use, so that its digest names the
+A module is written to the cache folder whose text holds everything the hooks use, so that its digest names
+the
 compiled code and numba can keep it. Lines stay where they were, so that an error can be told by its line.
 """
 
@@ -110,7 +111,9 @@ class Translator:
             return
         function = inspect.getattr_static(self.cls, name)
         if not isinstance(function, FunctionType):
-            raise StrategyError(f"{self.cls.__name__}.{name} is a {type(function).__name__}; compiled hooks call plain methods")
+            raise StrategyError(
+                f"{self.cls.__name__}.{name} is a {type(function).__name__}; compiled hooks call plain methods"
+            )
         self.add(key, function, f"{self.cls.__name__}.{name}", True)
 
     def add(self, key: str, function: FunctionType, label: str, is_method: bool) -> None:
@@ -135,8 +138,6 @@ class Translator:
             tail = last.encode()[right:].decode()
             rows[top - 1 : bottom] = [head + text + "\n" * (bottom - top) + tail]
         piece.text = "".join(rows[node.lineno - 1 :])
-
-
 
 
 @dataclass
@@ -219,7 +220,17 @@ def explain(made: Compiled, error: Exception) -> StrategyError:
 
 def reason(text: str) -> str:
     """Pick the sentence that says what is wrong."""
-    skipped = ("Failed in", "During:", "File ", "There are", "- Of which", "Overload", "With argument", "Rejected", "raised from")
+    skipped = (
+        "Failed in",
+        "During:",
+        "File ",
+        "There are",
+        "- Of which",
+        "Overload",
+        "With argument",
+        "Rejected",
+        "raised from",
+    )
     for row in (r.strip() for r in text.splitlines()):
         if row and not row.startswith(skipped) and not row.startswith((">>>", "^")):
             return re.sub(r"\.? *Raised from .*", "", row).rstrip(".:")[:200]
