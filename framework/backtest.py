@@ -96,10 +96,8 @@ def backtest(
     ----------
     strategy
         A Strategy class or an instance; a fresh object is made from (class, parameters) either way.
-    market
-        What is replayed.
-    cash
-        Start, in the settlement currency of the market's instruments.
+    market, cash
+        What is replayed, and the start in the settlement currency of its instruments.
     costs, latency, fills
         See `Costs`, `Latency`, `Fills`; the defaults are not free, not instant, and fill at the next open.
     leverage, margin
