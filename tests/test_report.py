@@ -19,7 +19,7 @@ import pytest
 
 from framework.report import page, plots
 from framework.result import Result
-from tests.test_result import ID, make
+from tests.made_result import ID, make
 
 PWN = "document.title='PWNED'"
 HOSTILE = [

@@ -4,159 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from framework import metrics
 from framework.errors import ConfigError, ResultError
-from framework.report.compare import show
+from framework.report.compare import DEFINITIONS, cell, compare, price, show, visible, when
 from framework.result import SCHEMAS, Result
-
-HOUR = 3_600 * 10**9
-T0 = 1_700_000_400 * 10**9 // HOUR * HOUR
-ID = "binance-futures:BTCUSDT"
-
-
-def make(rows: int = 500, reasoning: list[str] | None = None, seed: int = 3, **more: Any) -> Result:
-    """Build a result of random numbers with every table filled."""
-    rng = np.random.default_rng(seed)
-    ts = T0 + HOUR * (1 + np.arange(rows))
-    close = 30_000 * np.cumprod(1 + rng.normal(0, 0.006, rows))
-    equity = 10_000 * np.cumprod(1 + rng.normal(0.0002, 0.004, rows))
-    entries = np.arange(0, rows - 3, 7)
-    k = len(entries)
-    pnl = rng.normal(2, 30, k)
-    trades = pl.DataFrame(
-        {
-            "instrument": [ID] * k,
-            "side": np.where(entries % 2 == 0, "buy", "sell"),
-            "qty": np.full(k, 0.1),
-            "entry_ts": ts[entries],
-            "exit_ts": ts[entries + 3],
-            "entry_bar": entries,
-            "exit_bar": entries + 3,
-            "entry_price": close[entries],
-            "exit_price": close[entries + 3],
-            "gross": pnl + 1.0,
-            "fees": np.ones(k),
-            "funding": np.zeros(k),
-            "pnl": pnl,
-            "reason": ["stop"] * k,
-        },
-        schema=SCHEMAS["trades"],
-    )
-    status = ["filled"] * (k - 3) + ["rejected", "cancelled", "open"]
-    orders = pl.DataFrame(
-        {
-            "id": np.arange(1, k + 1),
-            "ts": ts[entries],
-            "arrival_ts": ts[entries],
-            "end_ts": [*ts[entries][:-1], None],
-            "instrument": [ID] * k,
-            "side": ["buy"] * k,
-            "type": ["market"] * k,
-            "tif": ["GTC"] * k,
-            "qty": np.full(k, 0.1),
-            "price": np.full(k, math.nan),
-            "status": status,
-            "filled_qty": np.full(k, 0.1),
-            "avg_price": close[entries],
-            "last_fill_ts": ts[entries],
-            "maker": [False] * k,
-            "n_fills": [1] * k,
-            "reason": [""] * (k - 3) + ["insufficient margin", "position closed", ""],
-        },
-        schema=SCHEMAS["orders"],
-    )
-    fills = pl.DataFrame(
-        {
-            "order_id": np.arange(1, k + 1),
-            "ts": ts[entries],
-            "seen_ts": ts[entries] + 1,
-            "bar_open_ts": ts[entries],
-            "instrument": [ID] * k,
-            "side": ["buy"] * k,
-            "price": close[entries],
-            "qty": np.full(k, 0.1),
-            "fee": np.ones(k),
-            "maker": [False] * k,
-        },
-        schema=SCHEMAS["fills"],
-    )
-    zeros = np.zeros(rows)
-    account = pl.DataFrame(
-        {
-            "ts": ts,
-            "equity": equity,
-            "cash": equity,
-            "position": close * 0 + 0.1,
-            "realised": equity - 1e4,
-            "unrealised": -zeros,
-            "fees": zeros,
-            "funding": zeros,
-            "tokens": zeros,
-        },
-        schema=SCHEMAS["equity"],
-    )
-    decisions = None
-    if reasoning is not None:
-        n = len(reasoning)
-        decisions = pl.DataFrame(
-            {
-                "ts": ts[:n],
-                "instrument": [ID] * n,
-                "status": ["ok"] * n,
-                "regime": ["ranging"] * n,
-                "direction": ["long"] * n,
-                "confidence": [0.7] * n,
-                "entry": close[:n],
-                "stop": close[:n] * 0.97,
-                "target": close[:n] * 1.05,
-                "size": [0.2] * n,
-                "latency_ns": [10**9] * n,
-                "cost": [0.0] * n,
-                "in_sample": [False] * n,
-                "model": ["rules-1"] * n,
-                "reasoning": reasoning,
-                "key": ["k"] * n,
-            },
-            schema=SCHEMAS["decisions"],
-        )
-    found = metrics.summary(
-        ts, equity, start=1e4, start_ts=T0, pnl=pnl, notional=0.1 * close[entries], ambiguous=4
-    )
-    chosen = {name: found[name] for name in ("total_return", "sharpe", "max_drawdown")}
-    settings: dict[str, Any] = {
-        "orders": orders,
-        "fills": fills,
-        "trades": trades,
-        "equity": lambda: account,
-        "decisions": decisions,
-        "metrics": found,
-        "params": {"fast": 12, "slow": 48, "share": 0.1 + 0.2},
-        "fingerprint": "ab" * 32,
-        "manifest": {
-            "strategy": "EmaCross",
-            "code": "cd" * 32,
-            "costs": {"maker": 2e-4, "taker": 5e-4, "impact": None},
-            "data": {"name": "demo", "start": int(ts[0]), "stop": int(ts[-1]), "notes": ["3 gaps"]},
-            "instruments": {ID: {"kind": "linear", "multiplier": 1.0}},
-            "cash": 10_000.0,
-            "latency": {"order": "20ms"},
-            "fills": {"at": "open", "intrabar": "worst"},
-            "seed": 0,
-        },
-        "price": pl.DataFrame({"ts": ts, "close": close, "instrument": [ID] * rows}),
-        "bounds": {"worst": chosen, "chosen": chosen, "best": chosen},
-        "notes": ["short positions on a spot instrument"],
-        "cassette": b'{"key":"k"}\n' if reasoning else b"",
-    }
-    return Result(**{**settings, **more})
+from tests.made_result import T0, make
 
 
 def test_round_trip_to_the_bit(tmp_path: Path) -> None:
@@ -339,3 +199,44 @@ def test_text_and_notebook_output(tmp_path: Path) -> None:
     assert "&lt;b&gt;x" in page
     assert "<b>x" not in page
     assert make(manifest=stand_in).name == "_b_x__b_-abababab"
+
+
+def test_numbers_as_printed() -> None:
+    assert show("total_return", -0.12345) == "−12.35 %"
+    assert show("total_return", math.nan) == "–"
+    assert show("trades", 12345) == "12,345"
+    assert show("fees", -0.001) == "0.00"
+    assert show("max_drawdown_days", 3.25) == "3.2 days"
+    assert show("unheard_of", 1.5) == "1.50"
+    assert price(0.00001234) == "0.00001234"
+    assert price(43_210.5) == "43,210.50"
+    assert price(1.1, 4) == "1.1000"
+    assert cell(None) == "–"
+    assert when(T0) == "2023-11-14 22:00"
+    assert when(T0 + 5 * 10**9) == "2023-11-14 22:00:05"
+    assert when(T0 + 1) == "2023-11-14 22:00:00.000000001"
+    assert when(2**62) == "–"
+    assert visible("a\nb\x00", 10) == "a b⟨U+0000⟩"
+    assert visible("x" * 12, 10) == "x" * 10 + " … (2 more characters)"
+    assert visible("\ud800") == "⟨U+D800⟩"
+
+
+def test_compare() -> None:
+    one, other = make(), make(params={"fast": 9, "slow": 48, "share": 0.1 + 0.2}, fingerprint="cd" * 32)
+    table = compare([one, other])
+    assert table["name"].to_list() == ["EmaCross-abababab", "EmaCross-cdcdcdcd"]
+    assert table["fast"].to_list() == [12, 9]
+    assert "slow" not in table.columns
+    assert table["sharpe"][0] == one.metrics["sharpe"]
+    assert compare({"a": one}).select("name", "fingerprint").row(0) == ("a", "ab" * 32)
+    assert compare([]).height == 0
+
+
+def test_every_metric_is_defined_and_imports_stay_light() -> None:
+    assert all(row.text and row.label for row in DEFINITIONS.values())
+    code = (
+        "import sys, framework.result; "
+        "print([m for m in ('matplotlib', 'jinja2', 'pandas', 'PIL', 'numba') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
