@@ -85,8 +85,6 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
             said.append(
                 f"{one.id}: short positions on a spot instrument, borrowed at no cost in this simulation"
             )
-        if k in plan.market.funding and k not in plan.market.mark:
-            said.append(f"{one.id}: no mark price stream; funding is paid on the bar's open")
     if plan.fills.at == "close":
         said.append('orders fill at the close they were decided at (Fills(at="close"))')
     if outcome.tables.clock["late"]:
