@@ -275,7 +275,8 @@ def as_polars(frame: Any) -> pl.DataFrame:
     if isinstance(frame, pl.LazyFrame):
         return frame.collect()
     if type(frame).__module__.startswith("pandas"):
-        return pl.from_pandas(frame)
+        # column by column: polars' own way from pandas needs pyarrow, which is not ours to require
+        return pl.DataFrame({str(n): [None if v != v else v for v in frame[n].tolist()] for n in frame.columns})
     try:
         return pl.DataFrame(frame)
     except (pl.exceptions.PolarsError, TypeError, ValueError):

@@ -140,18 +140,19 @@ def differences(case: Case, naive: dict[str, Any], result: Any) -> list[str]:
     money = MONEY * scale(case, naive)
     found = [f"{name}: twin {naive[name]}, engine {other[name]}"
              for name in ("status", "ambiguous", "late") if naive[name] != other[name]]
-    found += order_differences(naive["orders"], other["orders"], amended(case))
-    found += row_differences("fill", naive["fills"], other["fills"], FILL_COLUMNS, money)
+    dust = [money * EXACT / MONEY / value for value in unit_values(case)]
+    found += order_differences(naive["orders"], other["orders"], amended(case), dust)
+    found += fill_differences(naive["fills"], other["fills"], dust)
     found += row_differences("trade", naive["trades"], other["trades"], TRADE_COLUMNS, money)
     found += reason_differences(naive["trades"], other["trades"])
     found += row_differences("equity row", naive["equity"], other["equity"], EQUITY_COLUMNS, money)
-    return found + final_differences(naive["final"], other["final"], money)
+    return found + final_differences(naive["final"], other["final"], money, max(dust))
 
 
 # column -> (relative tolerance, does the money tolerance apply); None = equal
 FILL_COLUMNS: dict[str, tuple[float, bool] | None] = {
     "order_id": None, "ts": None, "seen_ts": None, "bar_open_ts": None, "instrument": None, "side": None,
-    "maker": None, "price": (EXACT, False), "qty": (EXACT, False), "fee": (CLOSE, False),
+    "maker": None, "price": (EXACT, False),
 }
 TRADE_COLUMNS: dict[str, tuple[float, bool] | None] = {
     "instrument": None, "side": None, "entry_ts": None, "exit_ts": None, "entry_bar": None, "exit_bar": None,
@@ -171,12 +172,32 @@ def reason_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]])
             if a != b and a != "order"][:1]
 
 
-def final_differences(mine: dict[str, Any], theirs: dict[str, Any], money: float) -> list[str]:
+def unit_values(case: Case) -> list[float]:
+    """About what one unit of each instrument is worth; a share of a nearly empty account cancels most digits."""
+    values = []
+    for row, bars in zip(case.instruments, case.bars, strict=True):
+        price = 1.0 / bars[0][2] if row["kind"] == "inverse" else bars[0][2]
+        values.append(price * row.get("multiplier", 1.0))
+    return values
+
+
+def fill_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], dust: list[float]) -> list[str]:
+    """Fills row by row: quantity to 1e-12, or to 1e-12 of the money that moved; fee to 1e-9."""
+    found = row_differences("fill", mine, theirs, FILL_COLUMNS, 0.0)
+    for n, (a, b) in enumerate(zip(mine, theirs, strict=False)):
+        if not same(a["qty"], b["qty"], EXACT, dust[a["instrument"]]):
+            found.append(f"fill {n} qty: twin {a['qty']!r}, engine {b['qty']!r}")
+        elif same(a["qty"], b["qty"], EXACT) and not same(a["fee"], b["fee"], CLOSE):
+            found.append(f"fill {n} fee: twin {a['fee']!r}, engine {b['fee']!r}")
+    return found
+
+
+def final_differences(mine: dict[str, Any], theirs: dict[str, Any], money: float, dust: float) -> list[str]:
     """Differences of the final ledger."""
     found = []
     for name, value in mine.items():
         a, b = (list(x) if isinstance(x, list | tuple) else [x] for x in (value, theirs.get(name)))
-        tolerance = money if name != "positions" else 0.0
+        tolerance = money if name != "positions" else dust
         if len(a) != len(b) or not all(same(x, y, EXACT, tolerance) for x, y in zip(a, b, strict=True)):
             found.append(f"final {name}: twin {value}, engine {theirs.get(name)}")
     return found
@@ -220,7 +241,7 @@ def row_differences(what: str, mine: list[dict[str, Any]], theirs: list[dict[str
 
 
 def order_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]],
-                      amended: set[int]) -> list[str]:
+                      amended: set[int], dust: list[float]) -> list[str]:
     """Orders by id: status, reason, quantities, ends."""
     found = []
     others = {row["id"]: row for row in theirs}
@@ -237,7 +258,8 @@ def order_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]],
         sizes = ["filled_qty", "avg_price"] + (["price", "qty"] if a["id"] not in amended else [])
         sizes = [x for x in sizes if x != "qty" or a["reason"] != "below lot"]
         found += [f"order {a['id']} {x}: twin {a[x]!r}, engine {b[x]!r}" for x in sizes
-                  if not same(a[x], b[x], CLOSE if x == "avg_price" else EXACT, 1e-300)]
+                  if not same(a[x], b[x], CLOSE if x == "avg_price" else EXACT,
+                              dust[a["instrument"]] if x.endswith("qty") else 1e-300)]
     return found
 
 
