@@ -1,9 +1,8 @@
-"""Arrays for kernels without numpy's weight: a whole run passed as one address, with methods where it needs them.
+"""Arrays for kernels without numpy's weight: a run passed as one address, with methods where it needs them.
 
 Beside `jit` the only room that imports numba's extension points. A NamedTuple of arrays costs hundreds of
-arguments
-a call and reference counts; here it is one pointer to a table of addresses, and a row is a pointer into its
-array.
+arguments a call and reference counts; here it is one pointer to a table of addresses, and a row is a pointer
+into its array.
 """
 
 from __future__ import annotations
@@ -190,7 +189,7 @@ FACADES: dict[type, type[FacadeType]] = {}
 
 
 def facade(cls: type) -> Callable[..., Any]:
-    """Give a NamedTuple class (first field an arena, second an index) its own numba type; return its constructor.
+    """Give a NamedTuple class (an arena first, then an index) its own numba type; return its constructor.
 
     A type of its own keeps its methods from being looked up on every other NamedTuple.
     """

@@ -98,8 +98,8 @@ def kernel(
         Keep the compiled code on disk. Only useful together with calls from Python.
     nrt
         Reference counting. Off by default (numba's private `_nrt` option, works on 0.61-0.68): counting
-        arrays that
-        travel in a NamedTuple costs more than the work itself, and any allocation becomes a compile error.
+        arrays that travel in a NamedTuple costs more than the work itself, and any allocation becomes a
+        compile error.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
@@ -122,7 +122,7 @@ def kernel(
 
 
 def entry(signature: str) -> Callable[..., Any]:
-    """Compile a function for calls from Python: the bare entry point, at half the cost of a dispatcher's call.
+    """Compile a function for calls from Python: the bare entry point, half the cost of a dispatcher's.
 
     Arguments must be Python ints, floats and bools of exactly the signature's types.
     """

@@ -25,12 +25,17 @@ def manifest(
     return {
         "strategy": source_of(cls), "parameters": params,
         "data": {
-            "name": market.name, "hash": market.content_hash(), "from": format_time(market.start), "to": format_time(market.stop),
-            "instruments": [one.id for one in market.instruments], "notes": list(market.notes),
+            "name": market.name, "hash": market.content_hash(), "from": format_time(market.start),
+            "to": format_time(market.stop), "instruments": [one.id for one in market.instruments],
+            "notes": list(market.notes),
         },
-        "cash": plan.cash, "leverage": plan.leverage, "margin": plan.margin, "seed": plan.seed, "strict": plan.strict,
-        "sample": str(plan.sample) if plan.sample else None, **option_words(plan.costs, plan.latency, plan.fills),
-        "fees": {one.id: dict(zip(("maker", "taker"), plan.costs.fees(one), strict=True)) for one in market.instruments},
+        "cash": plan.cash, "leverage": plan.leverage, "margin": plan.margin, "seed": plan.seed,
+        "strict": plan.strict, "sample": str(plan.sample) if plan.sample else None,
+        **option_words(plan.costs, plan.latency, plan.fills),
+        "fees": {
+            one.id: dict(zip(("maker", "taker"), plan.costs.fees(one), strict=True))
+            for one in market.instruments
+        },
         "analyst": asked.describe if asked else None, "final": outcome.final(), "versions": versions(),
     }  # fmt: skip
 
@@ -58,8 +63,8 @@ def versions() -> dict[str, str]:
     from framework import __version__
 
     return {
-        "sheepfold": __version__, "python": sys.version.split()[0], "numpy": np.__version__, "numba": numba.__version__,
-        "polars": polars.__version__,
+        "sheepfold": __version__, "python": sys.version.split()[0], "numpy": np.__version__,
+        "numba": numba.__version__, "polars": polars.__version__,
     }  # fmt: skip
 
 
@@ -88,9 +93,8 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
     if plan.fills.at == "close":
         said.append('orders fill at the close they were decided at (Fills(at="close"))')
     if outcome.tables.clock["late"]:
-        said.append(
-            f"{int(outcome.tables.clock['late'])} orders arrived too late for their bar and waited for the next"
-        )
+        late = int(outcome.tables.clock["late"])
+        said.append(f"{late} orders arrived too late for their bar and waited for the next")
     return said
 
 

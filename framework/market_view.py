@@ -26,7 +26,8 @@ class Cursor:
     def __init__(self, rows: Rows, field: str, delay: int) -> None:
         self.rows = rows
         # a memoryview hands out Python ints, faster than numpy scalars, without a copy
-        self.times = memoryview(rows[field]) if len(rows) else memoryview(b"")  # type: ignore[arg-type, unused-ignore]
+        buffer: Any = rows[field] if len(rows) else b""
+        self.times = memoryview(buffer)
         self.size = len(rows)
         self.delay = delay
         self.count = 0

@@ -21,7 +21,8 @@ BOUND_METRICS = ("final_equity", "total_return", "max_drawdown", "sharpe", "trad
 THINNED = 4000  # points of the price curve a page keeps for each instrument
 
 ORDER_LAYOUT = (
-    "id", "ts", "arrival_ts", "end_ts", "instrument", "side", "kind", "tif", "qty", "price", "trigger", "status",
+    "id", "ts", "arrival_ts", "end_ts", "instrument", "side", "kind", "tif", "qty", "price", "trigger",
+    "status",
     "filled", "value", "last_fill_ts", "n_fills", "reason",
 )  # fmt: skip
 FILL_LAYOUT = (
@@ -74,7 +75,8 @@ class Outcome:
                 "id": o["id"], "ts": o["ts"], "arrival_ts": o["arrival_ts"], "end_ts": when(o["end_ts"]),
                 "instrument": names(o["instrument"], self.ids),
                 "side": pl.Series([SIDES[s] for s in o["side"].tolist()], dtype=pl.String),
-                "type": names(o["kind"], KIND_NAMES), "tif": names(o["tif"], TIF_NAMES), "qty": qty, "price": price,
+                "type": names(o["kind"], KIND_NAMES), "tif": names(o["tif"], TIF_NAMES), "qty": qty,
+                "price": price,
                 "status": names(o["status"], STATUS_NAMES), "filled_qty": o["filled"], "avg_price": average,
                 "last_fill_ts": when(np.where(o["n_fills"] > 0, o["last_fill_ts"], NEVER)), "maker": maker,
                 "n_fills": o["n_fills"], "reason": names(o["reason"], REASONS),
@@ -86,8 +88,8 @@ class Outcome:
         f = self.fill_rows
         return pl.DataFrame(
             {
-                "order_id": f["order_id"], "ts": f["ts"], "seen_ts": f["seen_ts"], "bar_open_ts": f["bar_open_ts"],
-                "instrument": names(f["instrument"], self.ids),
+                "order_id": f["order_id"], "ts": f["ts"], "seen_ts": f["seen_ts"],
+                "bar_open_ts": f["bar_open_ts"], "instrument": names(f["instrument"], self.ids),
                 "side": pl.Series([SIDES[s] for s in f["side"].tolist()], dtype=pl.String),
                 "price": f["price"], "qty": f["qty"], "fee": f["fee"], "maker": f["maker"] == 1,
             }
@@ -113,8 +115,9 @@ class Outcome:
         return pl.DataFrame(
             {
                 "instrument": names(t["instrument"], self.ids),
-                "side": pl.Series(["long" if s > 0 else "short" for s in t["side"].tolist()], dtype=pl.String),
-                "qty": t["qty"], "entry_ts": entry["ts"], "exit_ts": leave["ts"], "entry_bar": entry["bar_open_ts"],
+                "side": pl.Series(np.where(t["side"] > 0, "long", "short").tolist(), dtype=pl.String),
+                "qty": t["qty"], "entry_ts": entry["ts"], "exit_ts": leave["ts"],
+                "entry_bar": entry["bar_open_ts"],
                 "exit_bar": leave["bar_open_ts"], "entry_price": entry["price"], "exit_price": leave["price"],
                 "gross": t["gross"], "fees": t["fees"], "funding": t["funding"],
                 "pnl": t["gross"] - t["fees"] + t["funding"], "reason": pl.Series(why, dtype=pl.String),
@@ -170,8 +173,8 @@ class Outcome:
             pnl=t["gross"] - t["fees"] + t["funding"],
             notional=self.values(t["instrument"], t["qty"], f["price"][t["entry"]]),
             traded=float(self.values(f["instrument"], f["qty"], f["price"]).sum()), fees=float(total["fees"]),
-            funding=float(total["funding"]), slippage=float(f["slippage"].sum()), tokens=float(total["tokens"]),
-            ambiguous=int(self.tables.clock["ambiguous"]), decisions=decisions,
+            funding=float(total["funding"]), slippage=float(f["slippage"].sum()),
+            tokens=float(total["tokens"]), ambiguous=int(self.tables.clock["ambiguous"]), decisions=decisions,
         )  # fmt: skip
         status = self.order_rows["status"]
         found |= {

@@ -122,7 +122,8 @@ def prompts_of(made: Strategy, market: Market, feed_ns: int = 0) -> list[Prompt]
                 one = Prompt.of(one, index_of(one, market))
             if not isinstance(one, Prompt):
                 raise StrategyError(
-                    f"{type(made).__name__}.ask returns {type(one).__name__}; return market_brief(view), a list of them, or None"
+                    f"{type(made).__name__}.ask returns {type(one).__name__}; return market_brief(view), "
+                    "a list of them, or None"
                 )
             found.append(one)
     return found
@@ -163,7 +164,8 @@ def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: in
     )
     return Answers(
         signal_rows(decisions), decisions, analyst.name, analyst.stand_in,
-        {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)}, tape,
+        {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)},
+        tape,
     )  # fmt: skip
 
 

@@ -276,7 +276,8 @@ def as_polars(frame: Any) -> pl.DataFrame:
         return frame.collect()
     if type(frame).__module__.startswith("pandas"):
         # column by column: polars' own way from pandas needs pyarrow, which is not ours to require
-        return pl.DataFrame({str(n): [None if v != v else v for v in frame[n].tolist()] for n in frame.columns})
+        columns = {str(n): [None if v != v else v for v in frame[n].tolist()] for n in frame.columns}
+        return pl.DataFrame(columns)
     try:
         return pl.DataFrame(frame)
     except (pl.exceptions.PolarsError, TypeError, ValueError):

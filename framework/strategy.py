@@ -30,8 +30,7 @@ class Broker(Protocol):
     """What hooks get as `broker`: it acts on the event's instrument, now or never, here and live alike.
 
     Every method returns at once. An order travels to the exchange, is filled there by the rules, and comes
-    back as
-    `on_fill` or `on_order`.
+    back as `on_fill` or `on_order`.
     """
 
     @property
@@ -86,14 +85,12 @@ class Broker(Protocol):
             +1 buys, -1 sells.
         qty, share
             Exactly one: base units (contracts for inverse), floored to the lot; or a fraction of the free
-            equity,
-            sized at the fill.
+            equity, sized at the fill.
         price, trigger
             Neither: market. `price`: limit. `trigger`: stop. Both: stop-limit.
         stop, target, trail
             Exits for this entry's filled quantity: stop price, target price, trailing distance in price
-            units. With
-            `reduce_only`, `trail` makes the order itself a trailing stop.
+            units. With `reduce_only`, `trail` makes the order itself a trailing stop.
         tif
             "GTC" (default), "IOC", "FOK"; `expire_ts` (ns) makes it GTD.
         group
@@ -148,16 +145,12 @@ class Strategy:
     """Base of all strategies.
 
     Annotated class attributes are parameters: sweepable, checked, printed. State is whatever `setup` assigns.
-    Hooks:
-    `on_bar(bar, broker)`, `on_fill`, `on_order`, `on_signal(signal, broker)`, `on_timer(now, broker)`, and in
-    plain
-    Python `ask(view)`, a market-only question to the analyst.
+    Hooks: `on_bar(bar, broker)`, `on_fill`, `on_order`, `on_signal(signal, broker)`, `on_timer(now, broker)`,
+    and in plain Python `ask(view)`, a market-only question to the analyst.
 
     Class settings: `bars` ("1h": the interval `on_bar` gets; default the finest), `timer` ("15m"),
-    `ask_every` ("4h"),
-    `features` (names of feature streams), `warmup` (bars before which no hook is called), `sample` (the
-    bundled market
-    the command uses by default).
+    `ask_every` ("4h"), `features` (names of feature streams), `warmup` (bars before which no hook is called),
+    `sample` (the bundled market the command uses by default).
     """
 
     sample: ClassVar[str] = "btcusd-1h"

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from framework import Costs, Fills, Instrument, Latency, Market, Strategy, compiled, samples
-from framework.backtest import make_plan, run
 from framework.engine.trace import account_rows
 from framework.outcome import Outcome
+from framework.plan import make_plan
+from framework.run import run
 from strategies.breakout import Breakout
 from strategies.ema_cross import EmaCross
 from strategies.pairs import Pairs

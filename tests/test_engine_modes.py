@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 from framework import Latency, Market, Strategy, backtest, compiled, samples
-from framework.backtest import make_plan, run
 from framework.errors import StrategyError
+from framework.plan import make_plan
 from framework.records import CANCELLED, EXPIRED, REJECTED
+from framework.run import run
 
 HOUR = 3_600_000_000_000
 

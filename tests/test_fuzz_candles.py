@@ -41,8 +41,12 @@ def test_differences_sees_every_table() -> None:
     """A change of any compared cell is reported; an unchanged copy is not."""
     case = next(c for c in map(random_case, range(1, 200)) if run(c)["trades"] and len(run(c)["fills"]) > 3)
     assert compare.differences(case, run(case), run(case)) == []
-    for table, columns in (("fills", [*compare.FILL_COLUMNS, "qty", "fee"]), ("trades", compare.TRADE_COLUMNS),
-                           ("equity", compare.EQUITY_COLUMNS)):
+    compared = {
+        "fills": [*compare.FILL_COLUMNS, "qty", "fee"],
+        "trades": compare.TRADE_COLUMNS,
+        "equity": compare.EQUITY_COLUMNS,
+    }
+    for table, columns in compared.items():
         for name in columns:
             other = run(case)
             cell = other[table][-1][name]

@@ -140,8 +140,10 @@ def test_order_of_instruments_does_not_matter(seed: int) -> None:
     parts = []
     for k in reversed(range(len(market.instruments))):
         alone = Market(
-            (market.instruments[k],), {(0, length): rows for (j, length), rows in market.bars.items() if j == k},
-            {0: market.funding[k]} if k in market.funding else {}, {0: market.mark[k]} if k in market.mark else {},
+            (market.instruments[k],),
+            {(0, length): rows for (j, length), rows in market.bars.items() if j == k},
+            {0: market.funding[k]} if k in market.funding else {},
+            {0: market.mark[k]} if k in market.mark else {},
         )  # fmt: skip
         parts.append(alone)
     turned = replay_orders(orders, Market.join(*parts), **options)
@@ -190,7 +192,8 @@ def test_latency_shifts_arrivals_exactly(seed: int) -> None:
 def test_costs_are_monotone(seed: int) -> None:
     """Dearer slippage and fees never leave more money, when quantities do not depend on money."""
     case = money_orders(random_case(seed))
-    case.orders = [{k: v for k, v in row.items() if k not in ("stop", "target", "trail")} for row in case.orders
+    exits = ("stop", "target", "trail")
+    case.orders = [{k: v for k, v in row.items() if k not in exits} for row in case.orders
                    if row["type"] == "market"]  # fmt: skip
     case.instruments = [{**row, "kind": "linear"} for row in case.instruments]
     last = None
@@ -200,9 +203,9 @@ def test_costs_are_monotone(seed: int) -> None:
         )
         final = result_of(case).manifest["final"]
         money = final["realised"] - final["fees"]
-        open_cost = sum(-final[f"position:{name}"] * final[f"entry:{name}"] * row["multiplier"]
-                        for name, row in zip((compare.name_of(k) for k in range(9)), case.instruments, strict=False)
-                        if f"position:{name}" in final)  # fmt: skip
+        named = [(compare.name_of(k), row["multiplier"]) for k, row in enumerate(case.instruments)]
+        open_cost = sum(-final[f"position:{name}"] * final[f"entry:{name}"] * multiplier
+                        for name, multiplier in named if f"position:{name}" in final)  # fmt: skip
         total = money + open_cost
         assert last is None or total <= last + 1e-6
         last = total

@@ -26,7 +26,8 @@ HOSTILE = [
     f"<script>{PWN}</script>buy",
     f"<img src=x onerror=\"{PWN}\"><svg/onload=\"{PWN}\">",
     f"\"><iframe srcdoc='<script>parent.{PWN}</script>'></iframe>",
-    f'<a id="trap" href="javascript:{PWN}">here</a><meta http-equiv="refresh" content="0;url=http://127.0.0.1:9/">',
+    f'<a id="trap" href="javascript:{PWN}">here</a>'
+    '<meta http-equiv="refresh" content="0;url=http://127.0.0.1:9/">',
     "{{7*7}} {% raw %} ${7*7} {{ self.__init__.__globals__ }}",
     "safe \u202eexe.txt\u202c \u2066x\u2069 zero\u200bwidth \x1b[31mred\x00 nul",
     "</td></tr></table></body><style>@import url(http://127.0.0.1:9/x.css);*{display:none}</style>",

@@ -259,7 +259,8 @@ def test_memory_does_not_grow_with_the_sets() -> None:
 
 
 def test_the_bars_of_one_instrument_are_shared() -> None:
-    from framework.backtest import make_plan, run
+    from framework.plan import make_plan
+    from framework.run import run
 
     tables = [run(EmaCross, {"fast": fast}, make_plan(HOURS), None, None) for fast in (5, 6)]
     assert np.shares_memory(tables[0].sim.bars, HOURS.match_bars(0))

@@ -1,8 +1,7 @@
 """What a strategy holds: the same methods in compiled hooks and in plain Python.
 
 Every method acts for instrument `i` of the tuple; `at(k)` is the broker of another one. Orders travel: a
-method returns
-an id at once and never a fill.
+method returns an id at once and never a fill.
 """
 
 from __future__ import annotations
@@ -167,14 +166,18 @@ def new_row(sim: Sim, k, kind, side, qty, share, price):
 
 
 @kernel(store=False)
-def place(sim: Sim, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group, expire_ts):
+def place(
+    sim: Sim, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
+    expire_ts,
+):
     """Quantise by the venue's rules (rules.md 6.2) and send a new order; returns its id, 0 if the call is
     wrong.
     """
     c = sim.clock[0]
     if not has_room(sim):
         return 0
-    if (side != BUY and side != SELL) or math.isnan(qty) == math.isnan(share) or math.isinf(qty) or math.isinf(share):
+    one_size = math.isnan(qty) != math.isnan(share) and not math.isinf(qty) and not math.isinf(share)
+    if (side != BUY and side != SELL) or not one_size:
         c["error"] = E_ARGUMENT
         return 0
     rule = sim.rules[k]
@@ -283,8 +286,8 @@ def order(
 ):
     """Send an order for `qty` or a `share` of free equity; see `framework.strategy.Broker.order`."""
     return place(
-        broker.sim, broker.i, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only,
-        group, expire_ts,
+        broker.sim, broker.i, side, qty, share, price, trigger, stop, target, trail, tif, post_only,
+        reduce_only, group, expire_ts,
     )
 
 
@@ -305,8 +308,8 @@ def sell(
 ):
     """`order` with side -1."""
     return place(
-        broker.sim, broker.i, -1, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only,
-        group, expire_ts,
+        broker.sim, broker.i, -1, qty, share, price, trigger, stop, target, trail, tif, post_only,
+        reduce_only, group, expire_ts,
     )
 
 

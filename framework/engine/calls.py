@@ -69,8 +69,8 @@ def known_equity(address):
 
 
 @entry(
-    "int64(int64, int64, int64, float64, float64, float64, float64, float64, float64, float64, int64, boolean, boolean, "
-    "int64, int64)"
+    "int64(int64, int64, int64, float64, float64, float64, float64, float64, float64, float64, int64, "
+    "boolean, boolean, int64, int64)"
 )
 def send_order(
     address,

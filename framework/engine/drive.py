@@ -1,8 +1,7 @@
 """The compiled driver: hooks and engine in one loop, with a tight path while nothing rests.
 
 The text below the line is compiled once per strategy, with the names on_bar, on_fill, on_order, on_signal and
-on_timer
-bound to its hooks: a function that takes its hooks as arguments could not be kept on disk.
+on_timer bound to its hooks: a function that takes its hooks as arguments could not be kept on disk.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ def idle(me, event, broker):
 on_bar = on_fill = on_order = on_signal = on_timer = idle
 
 # ---- per strategy
-# ----------------------------------------------------------------------------------------------
 
 
 @kernel(store=False)

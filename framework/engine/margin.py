@@ -1,10 +1,8 @@
 """Maintenance margin, liquidation and bust (rules.md 6.3).
 
 Formulas: Binance USD-M futures, "Liquidation Protocols" and "How to Calculate Liquidation Price of USD-M
-Futures
-Contracts" (maintenance = notional x rate - amount of the notional's tier; liquidated when margin balance <=
-maintenance).
-Inverse contracts use the same condition with value = contracts x multiplier / price.
+Futures Contracts" (maintenance = notional x rate - amount of the notional's tier; liquidated when margin
+balance <= maintenance). Inverse contracts use the same condition with value = contracts x multiplier / price.
 """
 
 from __future__ import annotations

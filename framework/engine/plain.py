@@ -122,19 +122,23 @@ class PlainBroker:
 
     def order(
         self, side: int, qty: float = NAN, share: float = NAN, price: float = NAN, trigger: float = NAN,
-        stop: float = NAN, target: float = NAN, trail: float = NAN, tif: int | str = 0, post_only: bool = False,
+        stop: float = NAN, target: float = NAN, trail: float = NAN, tif: int | str = 0,
+        post_only: bool = False,
         reduce_only: bool = False, group: int = 0, expire_ts: int = NEVER,
     ) -> int:
         if side not in (1, -1):
             raise OrderRejected(f"order: side is +1 (buy) or -1 (sell), not {side!r}")
         given = [x for x in (qty, share) if x == x]
         if len(given) != 1 or math.isinf(given[0]):
-            raise OrderRejected(f"order: give exactly one of qty and share, finite; got qty={qty!r}, share={share!r}")
+            raise OrderRejected(
+                f"order: give exactly one of qty and share, finite; got qty={qty!r}, share={share!r}"
+            )
         address = self._caught_up()
         self._loop.sent = True
         return int(
             send_order(
-                address, self._k, int(side), float(qty), float(share), float(price), float(trigger), float(stop),
+                address, self._k, int(side), float(qty), float(share), float(price), float(trigger),
+                float(stop),
                 float(target), float(trail), tif_code(tif), bool(post_only), bool(reduce_only), int(group),
                 int(expire_ts),
             )
@@ -167,7 +171,8 @@ class PlainBroker:
     ) -> None:
         address = self._caught_up()
         self._loop.sent = True
-        send_amends(address, int(order_id), float(qty), float(price), float(trigger), float(stop), float(target))
+        values = (float(qty), float(price), float(trigger), float(stop), float(target))
+        send_amends(address, int(order_id), *values)
 
     def at(self, instrument: int) -> PlainBroker:
         return self._loop.brokers[instrument]
@@ -176,14 +181,17 @@ class PlainBroker:
         names = self._loop.features
         index = name if isinstance(name, int) else names.index(name) if name in names else NONE
         if index == NONE:
-            raise OrderRejected(f"feature '{name}' is not in the class's `features`: {near(str(name), names)}")
+            near_names = near(str(name), names)
+            raise OrderRejected(f"feature '{name}' is not in the class's `features`: {near_names}")
         return self._loop.feature(index)
 
 
 class Loop:
     """One run of a strategy written in plain Python."""
 
-    def __init__(self, tables: Tables, strategy: Any, features: tuple[str, ...] = (), view: Any = None) -> None:
+    def __init__(
+        self, tables: Tables, strategy: Any, features: tuple[str, ...] = (), view: Any = None
+    ) -> None:
         self.tables = tables
         self.strategy = strategy
         self.features = features

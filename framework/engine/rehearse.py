@@ -92,8 +92,8 @@ def check_types(made: Any, one: Any, before: dict[str, type]) -> None:
         if was is is_ or (was, is_) == (float, int):
             continue
         raise StrategyError(
-            f"{type(made).__name__}.{name} is {was.__name__} after setup and {is_.__name__} after some events; compiled "
-            f"code would cut it: start it as {is_.__name__}"
+            f"{type(made).__name__}.{name} is {was.__name__} after setup and {is_.__name__} after some "
+            f"events; compiled code would cut it: start it as {is_.__name__}"
             + (f", {name} = {float(0)}" if is_ is float else "")
         )
 
@@ -106,11 +106,11 @@ def compare(made: Any, written: Any, compiled: Any) -> None:
             a, b = written[row][name], compiled[row][name]
             if a != b and not (a != a and b != b):
                 raise StrategyError(
-                    f"{type(made).__name__}: order {row + 1} differs between Python ({name} {a!r}) and compiled code ({b!r}); "
-                    "a hook depends on something only Python has"
+                    f"{type(made).__name__}: order {row + 1} differs between Python ({name} {a!r}) and "
+                    f"compiled code ({b!r}); a hook depends on something only Python has"
                 )
     if len(written) != len(compiled):
         raise StrategyError(
-            f"{type(made).__name__}: {len(written)} orders as written and {len(compiled)} compiled in the first events; "
-            "a hook depends on something only Python has"
+            f"{type(made).__name__}: {len(written)} orders as written and {len(compiled)} compiled in the "
+            "first events; a hook depends on something only Python has"
         )

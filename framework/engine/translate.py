@@ -1,8 +1,7 @@
 """From a strategy class to compiled code: its hooks' source, with `self` turned into plain arrays.
 
 A module is written to the cache folder whose text holds everything the hooks use, so that its digest names
-the
-compiled code and numba can keep it. Lines stay where they were, so that an error can be told by its line.
+the compiled code and numba can keep it. Lines stay where they were, so that an error can be told by its line.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ def fields_of(strategy: Any) -> Fields:
             found.arrays.append(name)
         elif name not in ("view", "instruments"):
             raise StrategyError(
-                f"{type(strategy).__name__}.{name} is {type_words(value)}; compiled hooks hold numbers, bools and numpy "
-                "arrays of them: change it, or leave @compiled away"
+                f"{type(strategy).__name__}.{name} is {type_words(value)}; compiled hooks hold numbers, bools "
+                "and numpy arrays of them: change it, or leave @compiled away"
             )
     for names in (found.reals, found.whole, found.arrays):
         names.sort()
@@ -112,7 +111,8 @@ class Translator:
         function = inspect.getattr_static(self.cls, name)
         if not isinstance(function, FunctionType):
             raise StrategyError(
-                f"{self.cls.__name__}.{name} is a {type(function).__name__}; compiled hooks call plain methods"
+                f"{self.cls.__name__}.{name} is a {type(function).__name__}; "
+                "compiled hooks call plain methods"
             )
         self.add(key, function, f"{self.cls.__name__}.{name}", True)
 
@@ -211,8 +211,8 @@ def explain(made: Compiled, error: Exception) -> StrategyError:
             size = piece.text.count("\n") + 1
             if top <= line < top + size:
                 return StrategyError(
-                    f"{piece.label}, {piece.file}:{piece.line + line - top}: cannot be compiled: {reason(text)}; "
-                    "change it, or leave @compiled away"
+                    f"{piece.label}, {piece.file}:{piece.line + line - top}: cannot be compiled: "
+                    f"{reason(text)}; change it, or leave @compiled away"
                 )
     first = next(iter(made.pieces.values()))  # numba names no line: somewhere from here on
     return StrategyError(f"{first.label}, {first.file}:{first.line}: cannot be compiled: {reason(text)}")

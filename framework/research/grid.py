@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from framework.backtest import make_plan
 from framework.errors import ConfigError, near
+from framework.plan import make_plan
 from framework.strategy import Strategy, checked, parameters_of
 
 Params = dict[str, Any]

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.backtest import Plan, ask_all, class_of, fresh, make_plan, run
+from framework.backtest import ask_all
 from framework.engine import translate
 from framework.errors import ConfigError, FrameworkError, near
 from framework.jit import jit_enabled
 from framework.llm.decision import Decision, Prompt
 from framework.market import Market
 from framework.outcome import Outcome
+from framework.plan import Plan, make_plan
 from framework.records import NEVER
 from framework.research.differences import Seen, first_difference
 from framework.research.futures import last_known, moments, scrambled, truncated
 from framework.research.grid import OPTIONS
 from framework.research.outside import outside_data, uses
+from framework.run import class_of, fresh, run
 from framework.strategy import Analyst, Strategy
 from framework.times import format_time
 

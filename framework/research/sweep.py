@@ -14,14 +14,16 @@ import numpy as np
 import polars as pl
 
 from framework import metrics as measures
-from framework.backtest import Plan, ask_all, class_of, fresh, make_plan, run
+from framework.backtest import ask_all
 from framework.engine import translate
 from framework.errors import ConfigError, FrameworkError, StrategyError, near
 from framework.jit import jit_enabled
 from framework.market import Market
 from framework.outcome import Outcome
+from framework.plan import Plan, make_plan
 from framework.questions import Answers
 from framework.research.grid import Params, grid, sort_keywords
+from framework.run import class_of, fresh, run
 from framework.strategy import Analyst, Strategy, parameters_of
 
 Row = dict[str, Any]
@@ -216,7 +218,7 @@ class Job:
 
 
 def always(outcome: Outcome) -> dict[str, float]:
-    """Return final equity and maximal drawdown alone, as `metrics.summary` has them: half the time of a short run."""
+    """Return final equity and maximal drawdown alone, as `metrics.summary` has them, in half its time."""
     equity = outcome.sim.equity[: int(outcome.tables.clock["rows"])]
     curve = np.maximum(np.concatenate(([float(outcome.sim.total[0]["start"])], equity)), 0.0)
     deepest = float(np.min(measures.drawdowns(curve))) if len(equity) else float("nan")

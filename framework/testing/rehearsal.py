@@ -11,25 +11,16 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from framework.backtest import (
-    Plan,
-    ask_all,
-    class_of,
-    engine_setup,
-    finish,
-    fresh,
-    make_plan,
-    run,
-    told,
-    wake,
-)
+from framework.backtest import ask_all
 from framework.engine import plain
 from framework.engine.rehearse import opening
 from framework.engine.tables import Tables
 from framework.errors import FrameworkError, StrategyError, near
 from framework.market import Market
 from framework.outcome import Outcome
+from framework.plan import Plan, make_plan
 from framework.records import NEVER, REASONS, REJECTED
+from framework.run import class_of, engine_setup, finish, fresh, run, told, wake
 from framework.strategy import HOOKS, Strategy, hooks_of, parameters_of
 from framework.times import format_time
 

@@ -173,7 +173,7 @@ def reason_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]])
 
 
 def unit_values(case: Case) -> list[float]:
-    """About what one unit of each instrument is worth; a share of a nearly empty account cancels most digits."""
+    """About what one unit of each instrument is worth: a share of a nearly empty account loses digits."""
     values = []
     for row, bars in zip(case.instruments, case.bars, strict=True):
         price = 1.0 / bars[0][2] if row["kind"] == "inverse" else bars[0][2]
@@ -181,7 +181,9 @@ def unit_values(case: Case) -> list[float]:
     return values
 
 
-def fill_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], dust: list[float]) -> list[str]:
+def fill_differences(
+    mine: list[dict[str, Any]], theirs: list[dict[str, Any]], dust: list[float]
+) -> list[str]:
     """Fills row by row: quantity to 1e-12, or to 1e-12 of the money that moved; fee to 1e-9."""
     found = row_differences("fill", mine, theirs, FILL_COLUMNS, 0.0)
     for n, (a, b) in enumerate(zip(mine, theirs, strict=False)):
