@@ -317,6 +317,19 @@ class Market:
             self._composites[k] = market_bars.compose(streams) if streams else nothing("bar")
         return self._composites[k]
 
+    @cached_property
+    def _joined(self) -> dict[int | None, market_parts.Joined]:
+        return {}
+
+    def joined(self, interval: int | None = None) -> market_parts.Joined:
+        """Return the bars of every instrument end to end, as a run reads them; made once, shared by all runs.
+
+        `interval` in ns is what `on_bar` is shown, None the finest that was loaded.
+        """
+        if interval not in self._joined:
+            self._joined[interval] = market_parts.join_bars(self, interval)
+        return self._joined[interval]
+
     def content_hash(self) -> str:
         """Return sha256 (hex) of every stream's rows in a fixed layout: no names, paths or rules."""
         return self._hash

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +152,43 @@ def joined_signals(pairs: Sequence[tuple[Market, Mapping[int, int]]]) -> Rows:
         parts.append(rows)
     rows = np.concatenate(parts)
     return market_streams.frozen(rows[np.argsort(rows["arrival_ts"], kind="stable")])
+
+
+class Joined(NamedTuple):
+    """Bars of all instruments in one array, and the rows [first, end) that are whose."""
+
+    bars: Rows
+    match: list[tuple[int, int]]  # an instrument's match bars
+    shown: list[tuple[int, int]]  # those its on_bar gets: often the same
+    intervals: list[int]  # of the shown ones, ns
+
+
+def end_to_end(parts: Sequence[Rows], dtype: np.dtype[Any]) -> tuple[Rows, list[tuple[int, int]]]:
+    """Return parts end to end (the part itself when there is one) and their row spans."""
+    kept = [p for p in parts if len(p)]
+    ends = [0, *accumulate(len(p) for p in parts)]
+    spans = list(pairwise(ends))
+    if not kept:
+        return np.zeros(0, dtype), spans
+    return (np.ascontiguousarray(kept[0]) if len(kept) == 1 else np.concatenate(kept)), spans
+
+
+def join_bars(market: Market, interval: int | None) -> Joined:
+    """Return the bars a run reads; where `interval` was not loaded it is resampled."""
+    count = len(market.instruments)
+    others: dict[int, Rows] = {}  # what on_bar gets where it is not the match bars
+    intervals = []
+    for k in range(count):
+        loaded = market.loaded_intervals(k)
+        is_same = interval is None or (len(loaded) == 1 and interval == loaded[0])
+        intervals.append(min(loaded) if is_same or interval is None else interval)
+        if not is_same and interval is not None:
+            has = interval in market.intervals(k)
+            others[k] = (market if has else market.resample(interval, k)).bars[k, interval]
+    match = [market.match_bars(k) for k in range(count)]
+    bars, spans = end_to_end([*match, *others.values()], BAR)
+    shown = dict(zip(others, spans[count:], strict=True))
+    return Joined(bars, spans[:count], [shown.get(k, spans[k]) for k in range(count)], intervals)
 
 
 def content_digest(market: Market) -> str:

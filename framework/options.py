@@ -223,6 +223,7 @@ def engine_options(
         "leverage": float(leverage),
         "feed": latency.feed_ns,
         "strict": int(strict),
+        "tight": 1,
         "max_order_notional": limits.max_order_notional or 0.0,
         "max_position_notional": limits.max_position_notional or 0.0,
     }

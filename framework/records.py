@@ -170,6 +170,7 @@ ORDER_FIELDS = (
     ("role", "i8"),  # R_STOP, R_TARGET, R_TRAIL for bracket children, else 0
     ("seen_bar", "i8"),  # bar of its first look; NONE before
     ("works_in", "i8"),  # bar inside which it may be matched: one whose open it met
+    ("dropped", "i8"),  # 1 = its group filled while it travelled: it ends when it arrives
     ("known", "i8"),  # status as the strategy knows it
     ("known_filled", "f8"),
 )

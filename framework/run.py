@@ -112,7 +112,6 @@ def wake(tables: Tables, made: Strategy) -> None:
     if made.warmup:
         for cursor in tables.sim.cursor:
             cursor["hook"] = min(cursor["hook"] + made.warmup, cursor["hook_end"])
-            cursor["same"] = 0
 
 
 def run_compiled(

@@ -130,7 +130,7 @@ def drop_group(sim: Sim, row, ts):
         if request["kind"] == 0 and request["row"] != row:
             order = sim.orders[request["row"]]
             if order["group"] == group and order["status"] == PENDING:
-                order["reason"] = R_GROUP  # still on its way: it ends when it arrives
+                order["dropped"] = 1
 
 
 @kernel(store=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from framework.arena import call_at
 from framework.engine.broker import place, place_close, send_amend, send_cancel, send_cancel_all
 from framework.engine.ledger import balance, equity_of, gain
-from framework.engine.replay import is_full, leave_quiet, quiet_instrument, quiet_until
+from framework.engine.quiet import is_quiet, is_reached, pass_round, quiet_until, settle_down, trails
+from framework.engine.replay import is_full
 from framework.engine.state import sim_at
 from framework.jit import entry
-from framework.records import NONE
+from framework.records import NEVER, NONE
 
 
 @entry("int64(int64, int64)")
@@ -19,23 +20,29 @@ def step(advance, address):
 
 @entry("int64(int64, int64)")
 def quiet_end(address, most):
-    """Return the row before which bars may pass unseen by the kernel; NONE when the next event needs it."""
+    """Return the row before which bars of the one instrument may pass unseen by the kernel; NONE for none."""
     sim = sim_at(address)
-    if quiet_instrument(sim) == NONE or is_full(sim):
+    if sim.clock[0]["n"] > 1 or not is_quiet(sim) or is_full(sim) or trails(sim) > 0:
         return NONE
-    until = quiet_until(sim, 0)
+    until = quiet_until(sim)
     cur = sim.cursor[0]
+    if cur["hook"] != cur["bar"]:
+        return NONE
     held = sim.account[1]
     rule = sim.rules[0]
     base = balance(sim.total[1])
     q = held["position"]
     row = cur["bar"]
     end = min(cur["bar_end"], row + most)
-    while row < end and sim.bars[row]["close_ts"] < until:
+    while row < end:
+        bar = sim.bars[row]
+        worth = base
         if q != 0.0:
-            worth = base + gain(rule["kind"], rule["multiplier"], q, held["entry"], sim.bars[row]["close"])
-            if worth <= 0.0:
-                break
+            worth += gain(rule["kind"], rule["multiplier"], q, held["entry"], bar["close"])
+        if bar["close_ts"] >= until or worth <= 0.0 or is_reached(
+            sim, row, cur["bar_end"], bar["close_ts"], cur["floor"], cur["ceiling"]
+        ):
+            break
         row += 1
     return row if row > cur["bar"] else NONE
 
@@ -44,21 +51,13 @@ def quiet_end(address, most):
 def catch_up(address, row):
     """Let the kernel pass every bar before `row`, as the compiled driver's tight path does."""
     sim = sim_at(address)
-    c = sim.clock[0]
     cur = sim.cursor[0]
-    if cur["seen"] >= row:
+    if cur["bar"] >= row:
         return 0
-    held = sim.account[1]
-    rule = sim.rules[0]
-    base = balance(sim.total[1])
-    q = held["position"]
-    for j in range(cur["bar"], row):
-        price = sim.bars[j]["close"]
-        held["mark"] = price
-        worth = base + (gain(rule["kind"], rule["multiplier"], q, held["entry"], price) if q != 0.0 else 0.0)
-        sim.equity[c["rows"]] = worth
-        c["rows"] += 1
-    leave_quiet(sim, 0, row, sim.bars[row - 1]["close_ts"])
+    while cur["bar"] < row:
+        pass_round(sim, NEVER, 0)
+    cur["hook"] = row
+    settle_down(sim)
     return row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.ledger import equity_of, identity_break, notional
+from framework.engine.ledger import TOLERANCE, equity_of, identity_break, notional
 from framework.engine.margin import bust, last_opened, liquidate_at
 from framework.engine.matching import expire, match_close, match_inside, match_open, sweep
 from framework.engine.requests import arrive, next_arrival
@@ -138,7 +138,7 @@ def check_books(sim: Sim):
         wrong = identity_break(sim, side)
         c["checks"] += 1
         c["worst_identity"] = max(c["worst_identity"], wrong)
-        if wrong > 1e-9:
+        if wrong > TOLERANCE:
             c["error"] = E_IDENTITY
 
 
@@ -187,34 +187,3 @@ def exchange(sim: Sim, ts):
     arrive(sim, ts)
     if c["strict"] == 1:
         check_books(sim)
-
-
-@kernel(store=False)
-def nothing_pending(sim: Sim):
-    """True when no order works, travels or is about to be answered."""
-    c = sim.clock[0]
-    return (
-        c["n_live"] == 0
-        and c["n_requests"] == 0
-        and c["applied"] == c["n_responses"]
-        and c["shown"] == c["applied"]
-    )
-
-
-@kernel(store=False)
-def due_elsewhere(sim: Sim, k):
-    """First time at which anything but instrument k's bars happens at the exchange."""
-    c = sim.clock[0]
-    best = NEVER
-    for j in range(c["n"]):
-        cur = sim.cursor[j]
-        if j != k and cur["bar"] < cur["bar_end"]:
-            bar = sim.bars[cur["bar"]]
-            best = min(best, bar["close_ts"] if cur["opened"] == 1 else bar["open_ts"])
-        if cur["funding"] < cur["funding_end"]:
-            best = min(best, sim.funding[cur["funding"]]["ts"])
-        if cur["mark"] < cur["mark_end"]:
-            best = min(best, sim.marks[cur["mark"]]["ts"])
-    if c["script"] < c["script_end"]:
-        best = min(best, sim.script[c["script"]]["ts"])
-    return best

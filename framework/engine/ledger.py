@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.state import Sim
+from framework.engine.state import E_IDENTITY, Sim
 from framework.jit import kernel
 from framework.records import INVERSE, SPOT
+
+TOLERANCE = 1e-9  # of the money involved: what the two entries of the books may differ by
 
 
 @kernel(inline=True, store=False)
@@ -145,6 +147,28 @@ def book_fill(rule, held, total, change, price, fee, leverage):
     # the other entry of the books: what really left or entered the wallet
     total["cash"] += (-(new - old) * price * mult if kind == SPOT else realised) - fee
     return realised
+
+
+@kernel(store=False)
+def check_known(sim: Sim, worth):
+    """`check_books` of the one instrument's known side, while only its mark moves; `worth` is its equity."""
+    c = sim.clock[0]
+    rule = sim.rules[0]
+    held = sim.account[1]
+    q = held["position"]
+    price = held["mark"]
+    booked = sim.total[1]["cash"]
+    scale = sim.total[1]["start"]
+    if q != 0.0:
+        size = notional(rule["kind"], rule["multiplier"], q, price)
+        scale += abs(size)
+        opened = gain(rule["kind"], rule["multiplier"], q, held["entry"], price)
+        booked += size if rule["kind"] == SPOT else opened
+    wrong = abs(booked - worth) / (scale + abs(booked))
+    c["checks"] += 1
+    c["worst_identity"] = max(c["worst_identity"], wrong)
+    if wrong > TOLERANCE:
+        c["error"] = E_IDENTITY
 
 
 @kernel(store=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from framework.engine.exchange import due_elsewhere, exchange, exchange_time, nothing_pending
+from framework.engine.exchange import exchange, exchange_time
 from framework.engine.ledger import book_fill, equity_of
 from framework.engine.margin import give_back
+from framework.engine.quiet import is_timer_due, next_bar_hook, pass_unseen
 from framework.engine.requests import send_script
 from framework.engine.state import (
     DONE,
@@ -131,28 +132,6 @@ def see(sim: Sim):
 
 
 @kernel(store=False)
-def next_bar_hook(sim: Sim):
-    """Instrument whose bar is to be shown now, NONE without any: shorter interval first, then Market order.
-    """
-    c = sim.clock[0]
-    best = NONE
-    for k in range(c["n"]):
-        cur = sim.cursor[k]
-        if cur["hook"] >= cur["hook_end"] or sim.bars[cur["hook"]]["close_ts"] + c["feed"] > c["now"]:
-            continue
-        if best == NONE or cur["interval"] < sim.cursor[best]["interval"]:
-            best = k
-    return best
-
-
-@kernel(store=False)
-def is_timer_due(sim: Sim):
-    """True when the strategy's timer is to be called now."""
-    c = sim.clock[0]
-    return c["timer_step"] > 0 and c["timer"] <= c["now"] and c["timer"] <= c["stop"]
-
-
-@kernel(store=False)
 def next_hook(sim: Sim):
     """Say whom to wake at this local time (rules.md 3.2); DONE when everybody has been."""
     c = sim.clock[0]
@@ -213,6 +192,8 @@ def advance(sim: Sim):
             if code != DONE:
                 return code
             c["stage"] = 0
+        if c["wake_bar"] == 0:
+            pass_unseen(sim)
         ts = min(exchange_time(sim), strategy_time(sim))
         if ts >= NEVER:
             return DONE
@@ -221,60 +202,6 @@ def advance(sim: Sim):
             exchange(sim, ts)
         see(sim)
         c["stage"] = 1
-
-
-@kernel(store=False)
-def quiet_instrument(sim: Sim):
-    """Instrument whose bars may be run through in a tight loop now, NONE when anything else could happen.
-
-    One instrument only: with several, another one's bar is always due.
-    """
-    c = sim.clock[0]
-    if c["feed"] != 0 or c["strict"] == 1 or c["bust"] == 1 or not nothing_pending(sim):
-        return NONE
-    if c["n"] != 1:
-        return NONE
-    cur = sim.cursor[0]
-    if sim.account[0]["position"] != 0.0 and sim.rules[0]["tier_first"] != sim.rules[0]["tier_end"]:
-        return NONE
-    if c["stage"] == 1:
-        if c["signal"] < c["signal_paid"] or next_bar_hook(sim) != NONE or is_timer_due(sim):
-            return NONE
-        c["stage"] = 0
-    return 0 if cur["bar"] < cur["bar_end"] and cur["seen"] == cur["bar"] else NONE
-
-
-@kernel(store=False)
-def quiet_until(sim: Sim, k):
-    """First time at which the tight loop must stop for something other than instrument k's match bars."""
-    c = sim.clock[0]
-    best = due_elsewhere(sim, k)
-    if c["signal_paid"] < c["signal_end"]:
-        best = min(best, sim.signals[c["signal_paid"]]["arrival_ts"])
-    if c["timer_step"] > 0 and c["timer"] <= c["stop"]:
-        best = min(best, c["timer"])
-    for j in range(c["n"]):
-        cur = sim.cursor[j]
-        if cur["same"] == 0 and cur["hook"] < cur["hook_end"]:
-            best = min(best, sim.bars[cur["hook"]]["close_ts"])
-    return best
-
-
-@kernel(store=False)
-def leave_quiet(sim: Sim, k, row, now):
-    """Put the cursors where the general loop would have them after bar `row - 1` was seen at `now`."""
-    c = sim.clock[0]
-    cur = sim.cursor[k]
-    c["now"] = now
-    cur["bar"] = row
-    cur["seen"] = row
-    if cur["same"] == 1:
-        cur["hook"] = row
-    cur["opened"] = 0
-    if row < cur["bar_end"] and sim.bars[row]["open_ts"] <= now:
-        cur["opened"] = 1
-        cur["used"] = 0.0
-        sim.account[k]["mark"] = sim.bars[row]["open"]
 
 
 def advance_at(address):

@@ -110,7 +110,7 @@ def accept(sim: Sim, row, ts):
     order = sim.orders[row]
     if order["status"] != PENDING:
         return
-    if order["reason"] == R_GROUP:
+    if order["dropped"] == 1:
         finish(sim, row, CANCELLED, R_GROUP, ts)
         return
     if sim.clock[0]["bust"] == 0 and order["expire_ts"] <= ts:

@@ -51,6 +51,8 @@ CURSOR = np.dtype(
         ("mark_bar", "i8"),  # bar in which the last mark row fell
         ("used", "f8"),  # volume taken from the current bar
         ("used_before", "f8"),  # and from the one before it
+        ("floor", "f8"),  # quiet stretch: no resting order acts above this price
+        ("ceiling", "f8"),  # and below this one
         ("fill_bar", "i8"),  # bar the fill under way belongs to
         ("ambiguous_bar", "i8"),  # last bar counted as ambiguous
     ]
@@ -122,6 +124,7 @@ CLOCK = np.dtype(
         ("bust", "i8"),
         ("error", "i8"),
         ("strict", "i8"),
+        ("tight", "i8"),  # 1 = bars may pass in quiet stretches; 0 = every event one by one, as a proof
         ("next_id", "i8"),
         ("at_close", "i8"),
         ("intrabar", "i8"),

@@ -31,7 +31,8 @@ from framework.engine.state import (
 )
 from framework.instruments import Instrument, grid_inverse
 from framework.market import Market
-from framework.records import BAR, FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
+from framework.market_parts import end_to_end
+from framework.records import FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
 
 Rows = NDArray[Any]
 GROWING = {
@@ -106,29 +107,6 @@ class Tables:
         self.bind()
 
 
-def concatenated(parts: Sequence[Rows], dtype: np.dtype[Any]) -> tuple[Rows, list[tuple[int, int]]]:
-    """Return parts end to end (the part itself when there is one) and their row spans."""
-    kept = [p for p in parts if len(p)]
-    spans, at = [], 0
-    for part in parts:
-        spans.append((at, at + len(part)))
-        at += len(part)
-    if not kept:
-        return np.zeros(0, dtype), spans
-    return (np.ascontiguousarray(kept[0]) if len(kept) == 1 else np.concatenate(kept)), spans
-
-
-def shown_bars(market: Market, k: int, interval: int | None) -> tuple[Rows | None, int]:
-    """Return the bars on_bar gets of instrument k (None = the match bars) and their interval."""
-    have = market.intervals(k)
-    loaded = market.loaded_intervals(k)
-    if interval is None or (len(loaded) == 1 and interval == loaded[0]):
-        return None, min(loaded)
-    if interval not in have:
-        market = market.resample(interval, k)
-    return market.bars[(k, interval)], interval
-
-
 def rules_of(market: Market, setup: Setup) -> tuple[Rows, Rows, Rows]:
     """Return the RULES, TIER and LATENCY tables."""
     rules = np.zeros(len(market.instruments), RULES)
@@ -163,38 +141,31 @@ def tiers_of(one: Instrument) -> Sequence[Sequence[float]]:
 
 def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows]:
     """Return the concatenated bars and one CURSOR per instrument."""
-    n = len(market.instruments)
-    cursor = np.zeros(n, CURSOR)
-    shown = [shown_bars(market, k, setup.bars) for k in range(n)]
-    match = [market.match_bars(k) for k in range(n)]
-    bars, spans = concatenated([*match, *(s[0] for s in shown if s[0] is not None)], BAR)
-    extra = n
-    for k in range(n):
-        row = cursor[k]
-        row["bar"] = row["bar_first"] = row["seen"] = spans[k][0]
-        row["bar_end"] = spans[k][1]
-        row["interval"] = shown[k][1]
-        row["same"] = 1 if shown[k][0] is None else 0
-        first, end = spans[k]
-        if shown[k][0] is not None:
-            first, end = spans[extra]
-            extra += 1
-        row["hook"], row["hook_end"] = first, end
+    joined = market.joined(setup.bars)
+    cursor = np.zeros(len(market.instruments), CURSOR)
+    for row, (first, end), shown, interval in zip(
+        cursor, joined.match, joined.shown, joined.intervals, strict=True
+    ):
+        row["bar"] = row["bar_first"] = row["seen"] = first
+        row["bar_end"] = end
+        row["hook"], row["hook_end"] = shown
+        row["interval"] = interval
+        row["same"] = int(shown == (first, end))
         row["mark_price"] = math.nan
         row["mark_bar"] = row["ambiguous_bar"] = row["fill_bar"] = NONE
-    return bars, cursor
+    return joined.bars, cursor
 
 
 def streams(market: Market, cursor: Rows, setup: Setup) -> dict[str, Rows]:
     """Return the funding, mark and feature tables, and set the cursors' spans."""
     n = len(market.instruments)
     none_funding, none_mark = np.zeros(0, FUNDING), np.zeros(0, MARK)
-    funding, spans = concatenated([market.funding.get(k, none_funding) for k in range(n)], FUNDING)
-    marks, mark_spans = concatenated([market.mark.get(k, none_mark) for k in range(n)], MARK)
+    funding, spans = end_to_end([market.funding.get(k, none_funding) for k in range(n)], FUNDING)
+    marks, mark_spans = end_to_end([market.mark.get(k, none_mark) for k in range(n)], MARK)
     for k in range(n):
         cursor[k]["funding"], cursor[k]["funding_end"] = spans[k]
         cursor[k]["mark"], cursor[k]["mark_end"] = mark_spans[k]
-    features, feature_spans = concatenated([market.features[name][1] for name in setup.features], FEATURE)
+    features, feature_spans = end_to_end([market.features[name][1] for name in setup.features], FEATURE)
     table = np.zeros(max(len(feature_spans), 1), SPAN)
     for j, (first, end) in enumerate(feature_spans):
         table[j] = (first, end, first)
@@ -251,7 +222,7 @@ def build(market: Market, setup: Setup) -> Sim:
         fills=np.zeros(room, FILL),
         responses=np.zeros(room, RESPONSE),
         journal=np.zeros(room, JOURNAL),
-        equity=np.zeros(row_count(bars, cursor)),
+        equity=np.zeros(int((cursor["bar_end"] - cursor["bar_first"]).sum())),  # one a close, at most
         scratch=np.zeros(room),
     )
     for array, dtype in zip(sim, DTYPES, strict=True):
@@ -265,15 +236,9 @@ def row_times(sim: Sim) -> NDArray[np.int64]:
     closes = [sim.bars["close_ts"][int(r["bar_first"]) : int(r["bar_end"])] for r in sim.cursor]
     if len(closes) == 1:
         return np.asarray(closes[0] + feed)
-    return np.unique(np.concatenate(closes)) + feed
-
-
-def row_count(bars: Rows, cursor: Rows) -> int:
-    """Number of equity rows of a run."""
-    if len(cursor) == 1:
-        return int(cursor[0]["bar_end"] - cursor[0]["bar_first"])
-    closes = [bars["close_ts"][int(r["bar_first"]) : int(r["bar_end"])] for r in cursor]
-    return len(np.unique(np.concatenate(closes)))
+    together = np.sort(np.concatenate(closes), kind="stable")  # runs that are sorted: a merge
+    is_new = np.append(True, together[1:] != together[:-1]) if len(together) else np.zeros(0, dtype=bool)
+    return np.asarray(together[is_new] + feed)
 
 
 __all__ = ["Setup", "Tables", "build", "row_times", "state"]

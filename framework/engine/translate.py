@@ -66,8 +66,8 @@ def fields_of(strategy: Any) -> Fields:
             found.arrays.append(name)
         elif name not in ("view", "instruments"):
             raise StrategyError(
-                f"{type(strategy).__name__}.{name} is {type_words(value)}; compiled hooks hold numbers, bools "
-                "and numpy arrays of them: change it, or leave @compiled away"
+                f"{type(strategy).__name__}.{name} is {type_words(value)}; compiled hooks hold numbers, "
+                "bools and numpy arrays of them: change it, or leave @compiled away"
             )
     for names in (found.reals, found.whole, found.arrays):
         names.sort()
