@@ -64,7 +64,7 @@ class Outcome:
     def orders(self) -> pl.DataFrame:
         """Return the orders table of rules.md 2: the row keeps what was asked."""
         o = self.order_rows
-        price = np.where(np.isnan(o["asked_price"]), o["trigger"], o["asked_price"])
+        price = np.where(np.isnan(o["asked_price"]), o["asked_trigger"], o["asked_price"])
         qty = np.where(np.isnan(o["asked_qty"]), o["qty"], o["asked_qty"])
         with np.errstate(invalid="ignore", divide="ignore"):
             average = np.where(o["filled"] > 0.0, o["value"] / o["filled"], np.nan)

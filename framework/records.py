@@ -155,6 +155,7 @@ ORDER_FIELDS = (
     ("n_fills", "i8"),
     ("asked_qty", "f8"),  # as the caller wrote it; NaN when sized by share
     ("asked_price", "f8"),
+    ("asked_trigger", "f8"),
     ("qty", "f8"),  # quantised; NaN until a share is sized at the fill
     ("share", "f8"),
     ("price", "f8"),  # limit, NaN = none

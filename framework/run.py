@@ -12,7 +12,7 @@ from framework.engine import plain, translate
 from framework.engine.calls import step
 from framework.engine.rehearse import rehearse
 from framework.engine.replay import advance_at
-from framework.engine.state import E_ARGUMENT, E_IDENTITY, E_TOO_MANY, FAILED, GROW
+from framework.engine.state import E_ARGUMENT, E_IDENTITY, E_NUMBER, E_TOO_MANY, FAILED, GROW, NUMBERS
 from framework.engine.tables import Setup, Tables
 from framework.errors import FrameworkError, OrderRejected, StrategyError, near
 from framework.jit import is_cold, jit_enabled, mark_warm, native
@@ -49,6 +49,12 @@ def fresh(cls: type[Strategy], params: dict[str, Any], market: Market, feed_ns: 
 
 def told(cls: type, error: BaseException) -> StrategyError:
     """Return an exception of the user's code as one line: class, hook, file and line."""
+    words = f": {' '.join(str(error).split())}" if str(error) else ""
+    return StrategyError(f"{cls.__name__}{place_of(cls, error)}: {type(error).__name__}{words}")
+
+
+def place_of(cls: type, error: BaseException) -> str:
+    """Return hook, file and line of the user's code that raised."""
     place, trace = "", error.__traceback__
     # a library's frames below it say nothing
     home = getattr(sys.modules.get(cls.__module__), "__file__", None)
@@ -58,8 +64,7 @@ def told(cls: type, error: BaseException) -> StrategyError:
         if code.co_filename == home or not (is_ours or (home and f", {Path(home).name}:" in place)):
             place = f".{code.co_name}, {Path(code.co_filename).name}:{trace.tb_lineno}"
         trace = trace.tb_next
-    words = f": {' '.join(str(error).split())}" if str(error) else ""
-    return StrategyError(f"{cls.__name__}{place}: {type(error).__name__}{words}")
+    return place
 
 
 def run(
@@ -77,6 +82,8 @@ def run(
             done = run_compiled(made, tables, plan, say, code)
         else:
             done = run_plain(made, tables, progress)
+    except OrderRejected as error:
+        raise OrderRejected(f"{cls.__name__}{place_of(cls, error)}: {error}") from error
     except FrameworkError:
         raise
     except Exception as error:
@@ -146,7 +153,10 @@ def finish(tables: Tables, code: int, who: str) -> None:
         return
     error, at = int(tables.clock["error"]), format_time(int(tables.clock["now"]))
     if error == E_ARGUMENT:
-        raise OrderRejected(f"{who} at {at}: order() takes side +1 or -1 and exactly one finite qty or share")
+        raise OrderRejected(
+            f"{who} at {at}: order() takes side +1 or -1, exactly one of qty and share, and with "
+            'tif="GTD" an expire_ts'
+        )
     if error == E_TOO_MANY:
         raise OrderRejected(
             f"{who} at {at}: more than 1,000 orders in one hook; send fewer, or use replay_orders"
@@ -154,6 +164,11 @@ def finish(tables: Tables, code: int, who: str) -> None:
     if error == E_IDENTITY:
         raise FrameworkError(
             f"{who} at {at}: the books do not balance; this is a defect of the engine, please report it"
+        )
+    if error >= E_NUMBER:
+        raise OrderRejected(
+            f"{who} at {at}: order({NUMBERS[error - E_NUMBER]}=nan): is an indicator not ready yet? "
+            "Wait for it, or leave the argument out"
         )
     raise FrameworkError(f"{who} at {at}: engine error {error}")
 

@@ -222,7 +222,7 @@ class Script:
         o["ts"], o["end_ts"], o["expire_ts"], o["last_fill_ts"] = self.ts[row], NEVER, expire, NEVER
         for name in NUMBERS:
             o[name] = self.cells[name][row]
-        o["asked_qty"], o["asked_price"] = o["qty"], o["price"]
+        o["asked_qty"], o["asked_price"], o["asked_trigger"] = o["qty"], o["price"], o["trigger"]
         if kind == CLOSE:
             o["qty"] = o["share"] = math.nan
         o["parent"] = o["seen_bar"] = o["works_in"] = NONE
@@ -241,10 +241,10 @@ class Script:
             rank = 0 if table[j]["reduce_only"] else 1
             arrival = self.arrival(k, int(self.ts[row]))
             table[j]["arrival_ts"] = arrival
-            out.append((int(self.ts[row]), arrival, rank, 2 * row, 0, j, k, *empty))
+            out.append((int(self.ts[row]), arrival, 0, rank, 2 * row, 0, j, k, *empty))
             if cancel[row] < NEVER:
                 sent = int(cancel[row])
-                out.append((sent, self.arrival(k, sent), 0, 2 * row + 1, CANCEL, j, k, *empty))
+                out.append((sent, self.arrival(k, sent), 0, -1, 2 * row + 1, CANCEL, j, k, *empty))
         for row, k, kind in amends:
             if kind == AMEND and given[row] not in row_of:
                 raise self.fail(
@@ -257,9 +257,11 @@ class Script:
                 else empty
             )
             sent = int(self.ts[row])
-            out.append((sent, self.arrival(k, sent), 1 if kind == AMEND else 0, 2 * row, kind, j, k, *values))
+            out.append((sent, self.arrival(k, sent), 0, -1, 2 * row, kind, j, k, *values))
         made = np.array(out, dtype=REQUEST) if out else np.zeros(0, REQUEST)
-        return made[np.lexsort((made["sequence"], made["ts"]))]
+        made = made[np.lexsort((made["sequence"], made["ts"]))]
+        made["segment"] = np.cumsum(made["kind"] != 0)
+        return made
 
     def arrival(self, k: int, ts: int) -> int:
         """Time at which something sent at `ts` reaches the exchange."""

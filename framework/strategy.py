@@ -23,7 +23,7 @@ COMPILED_HOOKS = ("on_bar", "on_fill", "on_order", "on_signal", "on_timer")
 LATER_HOOKS = ("on_trade", "on_book")
 SETTINGS = ("sample", "bars", "timer", "ask_every", "features", "warmup", "view", "instruments")
 PARAMETER_TYPES = {"int": int, "float": float, "bool": bool, "str": str}
-NAN = math.nan
+UNSET = -math.inf  # what was left out; passing NaN ends the run with an error
 
 
 class Broker(Protocol):
@@ -64,13 +64,13 @@ class Broker(Protocol):
     def order(
         self,
         side: int,
-        qty: float = NAN,
-        share: float = NAN,
-        price: float = NAN,
-        trigger: float = NAN,
-        stop: float = NAN,
-        target: float = NAN,
-        trail: float = NAN,
+        qty: float = UNSET,
+        share: float = UNSET,
+        price: float = UNSET,
+        trigger: float = UNSET,
+        stop: float = UNSET,
+        target: float = UNSET,
+        trail: float = UNSET,
         tif: int | str = 0,
         post_only: bool = False,
         reduce_only: bool = False,
@@ -97,10 +97,10 @@ class Broker(Protocol):
             Orders of one nonzero group cancel each other at the first fill.
         """
 
-    def buy(self, qty: float = NAN, share: float = NAN, **options: Any) -> int:
+    def buy(self, qty: float = UNSET, share: float = UNSET, **options: Any) -> int:
         """`order` with side +1."""
 
-    def sell(self, qty: float = NAN, share: float = NAN, **options: Any) -> int:
+    def sell(self, qty: float = UNSET, share: float = UNSET, **options: Any) -> int:
         """`order` with side -1."""
 
     def close(self) -> int:
@@ -115,11 +115,11 @@ class Broker(Protocol):
     def amend(
         self,
         order_id: int,
-        qty: float = NAN,
-        price: float = NAN,
-        trigger: float = NAN,
-        stop: float = NAN,
-        target: float = NAN,
+        qty: float = UNSET,
+        price: float = UNSET,
+        trigger: float = UNSET,
+        stop: float = UNSET,
+        target: float = UNSET,
     ) -> None:
         """Replace values of a working order; `qty` is the new total."""
 

@@ -206,7 +206,7 @@ golden("fok_too_large", "4.5", bars(FLAT, FLAT), [order(1, t(1), "buy 11 market"
 golden("fok_fits", "4.5", bars(FLAT, FLAT), [order(1, t(1), "buy 10 market", tif="FOK")],
        [F(1, t(1), 100.0, 10.0)], {1: DONE}, options=CAP)
 golden("fok_waits_for_its_first_open", "4.5", bars(FLAT, "101 101 101 101", "99 99 99 99"),
-       [order(1, t(1, 5000), "buy 1 limit 100", tif="FOK")], [F(1, t(2), 99.0, 1.0)], {1: DONE}, late=1)
+       [order(1, t(1, 5000), "buy 1 limit 100", tif="FOK")], [F(1, t(2), 99.0, 1.0)], {1: DONE})
 golden("volume_share", "4.5", bars(FLAT, FLAT, "101 101 101 101", "102 102 102 102"),
        [order(1, t(1), "buy 25 market")],
        [F(1, t(1), 100.0, 10.0), F(1, t(2), 101.0, 10.0), F(1, t(3), 102.0, 5.0)], {1: DONE}, options=CAP)

@@ -10,7 +10,8 @@ import pytest
 
 import framework
 import tests.golden_matching
-import tests.golden_money  # noqa: F401
+import tests.golden_money
+import tests.golden_order  # noqa: F401
 from tests.fuzz_candles import fuzz, shrink, simpler
 from tests.golden import GOLDEN, Golden
 from tests.naive import compare

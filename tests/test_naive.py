@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import tests.golden_matching
-import tests.golden_money  # noqa: F401
+import tests.golden_money
+import tests.golden_order  # noqa: F401
 from tests.golden import GOLDEN, Golden, t
 from tests.naive.candles import run
 from tests.naive.cases import random_case

@@ -90,7 +90,7 @@ def test_misuse_of_the_broker_is_told_by_line() -> None:
     assert "order(qty=0.0): a size above 0" in words
     assert "every order that ended was rejected" in words
     assert "below lot" in words
-    assert "order(stop=nan): as if no stop were given" in problem(NotReady)
+    assert "order(stop=nan): is an indicator not ready yet?" in problem(NotReady)
     assert "NotANumber.trade, test_rehearsal.py:" in problem(NotANumber)
     assert "give exactly one of qty and share" in problem(NotANumber)
     assert "give exactly one of qty and share" in problem(Both)

@@ -55,6 +55,7 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
     child["price"] = price
     child["asked_price"] = price
     child["trigger"] = trigger
+    child["asked_trigger"] = trigger
     child["stop"] = math.nan
     child["target"] = math.nan
     child["trail"] = trail
@@ -72,7 +73,7 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
 
 @kernel(store=False)
 def protect(sim: Sim, row, qty, price, ts, place):
-    """Create (or enlarge) the exits of an entry for its filled quantity (rules.md 4.3)."""
+    """Create (or enlarge) the exits of an entry for the quantity that opened (rules.md 4.3)."""
     entry = sim.orders[row]
     if math.isnan(entry["stop"]) and math.isnan(entry["target"]) and math.isnan(entry["trail"]):
         return
@@ -151,7 +152,11 @@ def after_fill(sim: Sim, row, qty, before, price, ts, place):
     if order["role"] != R_NONE:
         shrink_siblings(sim, row, qty, ts)
     else:
-        protect(sim, row, qty, price, ts, place)
+        opened = qty
+        if before != 0.0 and (before > 0.0) != (order["side"] == BUY):
+            opened = qty - abs(before)  # what closed is no entry
+        if opened > 1e-9 * qty:
+            protect(sim, row, opened, price, ts, place)
         if order["group"] != 0 and order["n_fills"] == 1:
             drop_group(sim, row, ts)
     after = sim.account[k]["position"]

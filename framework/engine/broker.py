@@ -10,29 +10,11 @@ import math
 from typing import NamedTuple
 
 from framework.arena import facade, twin
-from framework.engine.latency import latency_row
-from framework.engine.ledger import ceil_to, equity_of, floor_to, nearest
-from framework.engine.requests import send
-from framework.engine.state import E_ARGUMENT, E_TOO_MANY, Sim
+from framework.engine.ledger import equity_of
+from framework.engine.sending import UNSET, place, place_close, send_amend, send_cancel, send_cancel_all
+from framework.engine.state import Sim
 from framework.jit import kernel
-from framework.records import (
-    AMEND,
-    BUY,
-    CANCEL,
-    CANCEL_ALL,
-    CLOSE,
-    GTD,
-    LIMIT,
-    MARKET,
-    NEVER,
-    NONE,
-    OPEN,
-    PENDING,
-    SELL,
-    STOP,
-    STOP_LIMIT,
-    TRAILING,
-)
+from framework.records import NEVER
 
 NAN = math.nan
 
@@ -93,184 +75,6 @@ def orders(broker: Broker):
 
 
 @kernel(store=False)
-def has_room(sim: Sim):
-    """Check that a hook has not sent more orders than the tables hold."""
-    c = sim.clock[0]
-    if c["n_orders"] + 8 > c["room_orders"] or max(c["n_requests"], c["n_mine"]) + 8 > c["room_lists"]:
-        c["error"] = E_TOO_MANY
-        return False
-    return True
-
-
-@kernel(store=False)
-def arrival_of(sim: Sim, k):
-    """Time at which something sent now reaches the exchange."""
-    ts = sim.clock[0]["now"]
-    return ts + sim.latency[latency_row(sim, k, ts)]["order"]
-
-
-@kernel(store=False)
-def kind_of(price, trigger, trail, reduce_only):
-    """Order kind from what was given. A trail on a reduce-only order is the order itself, else an exit of its
-    entry.
-    """
-    if not math.isnan(price):
-        return LIMIT if math.isnan(trigger) else STOP_LIMIT
-    if not math.isnan(trigger):
-        return STOP
-    return TRAILING if reduce_only and not math.isnan(trail) else MARKET
-
-
-@kernel(store=False)
-def passive(rule, side, price):
-    """Limit price on the grid, rounded away from the market."""
-    if side == BUY:
-        return floor_to(price, rule["tick"], rule["tick_inv"])
-    return ceil_to(price, rule["tick"], rule["tick_inv"])
-
-
-@kernel(store=False)
-def new_row(sim: Sim, k, kind, side, qty, share, price):
-    """Append an order row with every field at its neutral value."""
-    c = sim.clock[0]
-    row = c["n_orders"]
-    o = sim.orders[row]
-    o["id"] = c["next_id"]
-    o["instrument"] = k
-    o["kind"] = kind
-    o["side"] = side
-    o["status"] = PENDING
-    o["known"] = OPEN
-    o["ts"] = c["now"]
-    o["arrival_ts"] = arrival_of(sim, k)
-    o["end_ts"] = NEVER
-    o["expire_ts"] = NEVER
-    o["last_fill_ts"] = NEVER
-    o["asked_qty"] = qty
-    o["asked_price"] = price
-    o["qty"] = qty
-    o["share"] = share
-    o["price"] = price
-    o["trigger"] = NAN
-    o["stop"] = NAN
-    o["target"] = NAN
-    o["trail"] = NAN
-    o["parent"] = NONE
-    o["seen_bar"] = NONE
-    o["works_in"] = NONE
-    c["n_orders"] += 1
-    c["next_id"] += 1
-    sim.mine[c["n_mine"]] = row
-    c["n_mine"] += 1
-    return row
-
-
-@kernel(store=False)
-def place(
-    sim: Sim, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
-    expire_ts,
-):
-    """Quantise by the venue's rules (rules.md 6.2) and send a new order; returns its id, 0 if the call is
-    wrong.
-    """
-    c = sim.clock[0]
-    if not has_room(sim):
-        return 0
-    one_size = math.isnan(qty) != math.isnan(share) and not math.isinf(qty) and not math.isinf(share)
-    if (side != BUY and side != SELL) or not one_size:
-        c["error"] = E_ARGUMENT
-        return 0
-    rule = sim.rules[k]
-    kind = kind_of(price, trigger, trail, reduce_only)
-    row = new_row(sim, k, kind, side, qty, share, price)
-    o = sim.orders[row]
-    if not math.isnan(qty):
-        o["qty"] = max(floor_to(qty, rule["lot"], rule["lot_inv"]), 0.0)
-    if not math.isnan(price):
-        o["price"] = passive(rule, side, price)
-    if not math.isnan(trigger):
-        o["trigger"] = nearest(trigger, rule["tick"], rule["tick_inv"])
-    if not math.isnan(stop):
-        o["stop"] = nearest(stop, rule["tick"], rule["tick_inv"])
-    if not math.isnan(target):
-        o["target"] = target
-    if not math.isnan(trail):
-        o["trail"] = max(nearest(trail, rule["tick"], rule["tick_inv"]), rule["tick"])
-    o["tif"] = GTD if expire_ts < NEVER else tif
-    o["post_only"] = 1 if post_only else 0
-    o["reduce_only"] = 1 if reduce_only else 0
-    o["group"] = group
-    o["expire_ts"] = expire_ts
-    send(sim, 0, row, k, 0 if reduce_only else 1, o["arrival_ts"], NAN, NAN, NAN, NAN, NAN)
-    return o["id"]
-
-
-@kernel(store=False)
-def place_close(sim: Sim, k):
-    """Send a close of the whole position at the exchange when it arrives."""
-    if not has_room(sim):
-        return 0
-    row = new_row(sim, k, CLOSE, 0, NAN, NAN, NAN)
-    o = sim.orders[row]
-    o["reduce_only"] = 1
-    send(sim, 0, row, k, 0, o["arrival_ts"], NAN, NAN, NAN, NAN, NAN)
-    return o["id"]
-
-
-@kernel(store=False)
-def row_of(sim: Sim, order_id):
-    """Row of an order id, NONE when there is none. Ids are handed out in row order."""
-    low = 0
-    high = sim.clock[0]["n_orders"]
-    while low < high:
-        middle = (low + high) // 2
-        if sim.orders[middle]["id"] < order_id:
-            low = middle + 1
-        else:
-            high = middle
-    if low < sim.clock[0]["n_orders"] and sim.orders[low]["id"] == order_id:
-        return low
-    return NONE
-
-
-@kernel(store=False)
-def send_cancel(sim: Sim, order_id):
-    """Send a cancel; nothing when the order is known to be final."""
-    row = row_of(sim, order_id)
-    if row == NONE or sim.orders[row]["known"] > OPEN or not has_room(sim):
-        return
-    k = sim.orders[row]["instrument"]
-    send(sim, CANCEL, row, k, 0, arrival_of(sim, k), NAN, NAN, NAN, NAN, NAN)
-
-
-@kernel(store=False)
-def send_cancel_all(sim: Sim, k):
-    """Send a cancel of everything but bracket exits."""
-    if has_room(sim):
-        send(sim, CANCEL_ALL, NONE, k, 0, arrival_of(sim, k), NAN, NAN, NAN, NAN, NAN)
-
-
-@kernel(store=False)
-def send_amend(sim: Sim, order_id, qty, price, trigger, stop, target):
-    """Send new values for an order; nothing when it is known to be final."""
-    row = row_of(sim, order_id)
-    if row == NONE or sim.orders[row]["known"] > OPEN or not has_room(sim):
-        return
-    o = sim.orders[row]
-    k = o["instrument"]
-    rule = sim.rules[k]
-    if not math.isnan(qty):
-        qty = floor_to(qty, rule["lot"], rule["lot_inv"])
-    if not math.isnan(price):
-        price = passive(rule, o["side"], price)
-    if not math.isnan(trigger):
-        trigger = nearest(trigger, rule["tick"], rule["tick_inv"])
-    if not math.isnan(stop):
-        stop = nearest(stop, rule["tick"], rule["tick_inv"])
-    send(sim, AMEND, row, k, 1, arrival_of(sim, k), qty, price, trigger, stop, target)
-
-
-@kernel(store=False)
 def feature_value(sim: Sim, index):
     """Value of a feature stream known now; NaN before its first row."""
     now = sim.clock[0]["now"]
@@ -281,8 +85,8 @@ def feature_value(sim: Sim, index):
 
 
 def order(
-    broker: Broker, side, qty=NAN, share=NAN, price=NAN, trigger=NAN, stop=NAN, target=NAN, trail=NAN, tif=0,
-    post_only=False, reduce_only=False, group=0, expire_ts=NEVER,
+    broker: Broker, side, qty=UNSET, share=UNSET, price=UNSET, trigger=UNSET, stop=UNSET, target=UNSET,
+    trail=UNSET, tif=0, post_only=False, reduce_only=False, group=0, expire_ts=NEVER,
 ):
     """Send an order for `qty` or a `share` of free equity; see `framework.strategy.Broker.order`."""
     return place(
@@ -292,8 +96,8 @@ def order(
 
 
 def buy(
-    broker: Broker, qty=NAN, share=NAN, price=NAN, trigger=NAN, stop=NAN, target=NAN, trail=NAN, tif=0,
-    post_only=False, reduce_only=False, group=0, expire_ts=NEVER,
+    broker: Broker, qty=UNSET, share=UNSET, price=UNSET, trigger=UNSET, stop=UNSET, target=UNSET,
+    trail=UNSET, tif=0, post_only=False, reduce_only=False, group=0, expire_ts=NEVER,
 ):
     """`order` with side +1."""
     return place(
@@ -303,8 +107,8 @@ def buy(
 
 
 def sell(
-    broker: Broker, qty=NAN, share=NAN, price=NAN, trigger=NAN, stop=NAN, target=NAN, trail=NAN, tif=0,
-    post_only=False, reduce_only=False, group=0, expire_ts=NEVER,
+    broker: Broker, qty=UNSET, share=UNSET, price=UNSET, trigger=UNSET, stop=UNSET, target=UNSET,
+    trail=UNSET, tif=0, post_only=False, reduce_only=False, group=0, expire_ts=NEVER,
 ):
     """`order` with side -1."""
     return place(
@@ -328,7 +132,7 @@ def cancel_all(broker: Broker):
     send_cancel_all(broker.sim, broker.i)
 
 
-def amend(broker: Broker, order_id, qty=NAN, price=NAN, trigger=NAN, stop=NAN, target=NAN):
+def amend(broker: Broker, order_id, qty=UNSET, price=UNSET, trigger=UNSET, stop=UNSET, target=UNSET):
     """Replace quantity, price, trigger or bracket levels of a working order."""
     send_amend(broker.sim, order_id, qty, price, trigger, stop, target)
 

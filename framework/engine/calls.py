@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from framework.arena import call_at
-from framework.engine.broker import place, place_close, send_amend, send_cancel, send_cancel_all
 from framework.engine.ledger import balance, equity_of, gain
 from framework.engine.quiet import is_quiet, is_reached, pass_round, quiet_until, settle_down, trails
 from framework.engine.replay import is_full
+from framework.engine.sending import place, place_close, send_amend, send_cancel, send_cancel_all
 from framework.engine.state import sim_at
 from framework.jit import entry
 from framework.records import NEVER, NONE

@@ -44,8 +44,8 @@ def show_round(sim, me):
         if cur["same"] == 1 and cur["hook"] < cur["bar"]:
             row = cur["hook"]
             cur["hook"] = row + 1
-            on_bar(me, bar_event(sim.bars[row], k, cur["interval"], c["now"]), broker_of(sim, k))
-            if c["n_requests"] > 0:
+            on_bar(me, bar_event(sim.bars[row], k, c["now"]), broker_of(sim, k))
+            if c["n_requests"] > 0 or c["error"] != 0:
                 c["stage"] = 1  # what else is to be shown at this time
                 return
 
@@ -68,11 +68,10 @@ def run_alone(sim, me, until):
     entry = held["entry"]
     kind = rule["kind"]
     multiplier = rule["multiplier"]
-    interval = cur["interval"]
     rows = c["rows"]
     strict = c["strict"]
     broker = broker_of(sim, 0)
-    while row < end and c["n_requests"] == 0:
+    while row < end and c["n_requests"] == 0 and c["error"] == 0:
         bar = sim.bars[row]
         ts = bar["close_ts"]
         if ts >= until or is_reached(sim, row, end, ts, floor, ceiling):
@@ -89,7 +88,7 @@ def run_alone(sim, me, until):
             check_known(sim, worth)
         row += 1
         if row > first:
-            on_bar(me, bar_event(bar, 0, interval, ts), broker)
+            on_bar(me, bar_event(bar, 0, ts), broker)
     c["rows"] = rows
     if row > start:
         leave_alone(sim, row)
@@ -104,7 +103,7 @@ def run_quiet(sim, me):
     if c["n"] == 1 and trailing == 0:
         run_alone(sim, me, until)
         return
-    while c["n_requests"] == 0 and pass_round(sim, until, trailing):
+    while c["n_requests"] == 0 and c["error"] == 0 and pass_round(sim, until, trailing):
         show_round(sim, me)
     settle_down(sim)
 
@@ -122,9 +121,7 @@ def drive(address, me, advance):
         code = call_at(advance, address)
         if code == WAKE_BAR:
             k = c["instrument"]
-            on_bar(
-                me, bar_event(sim.bars[c["row"]], k, sim.cursor[k]["interval"], c["now"]), broker_of(sim, k)
-            )
+            on_bar(me, bar_event(sim.bars[c["row"]], k, c["now"]), broker_of(sim, k))
         elif code == WAKE_FILL:
             fill = fill_event(sim, c["row"])
             on_fill(me, fill, broker_of(sim, fill.instrument))

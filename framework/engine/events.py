@@ -105,11 +105,11 @@ def signal_event(sim: Sim, row):
 
 
 @kernel(inline=True, store=False)
-def bar_event(bar, k, interval, ts):
+def bar_event(bar, k, ts):
     """Build the event of one closed bar."""
     return Bar(
         k,
-        interval,
+        bar["close_ts"] - bar["open_ts"],
         ts,
         bar["open_ts"],
         bar["close_ts"],

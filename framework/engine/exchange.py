@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 
 from framework.engine.ledger import TOLERANCE, equity_of, identity_break, notional
-from framework.engine.margin import bust, last_opened, liquidate_at
-from framework.engine.matching import expire, match_close, match_inside, match_open, sweep
+from framework.engine.margin import bust, last_opened, liquidate_at, liquidate_in
+from framework.engine.matching import expire, match_close, match_inside, match_open
 from framework.engine.requests import arrive, next_arrival
 from framework.engine.state import E_IDENTITY, J_FUNDING, Sim
 from framework.jit import kernel
@@ -30,6 +30,7 @@ def exchange_time(sim: Sim):
             best = min(best, sim.marks[cur["mark"]]["ts"])
     if c["n_requests"] > 0:
         best = min(best, sim.requests[next_arrival(sim)]["arrival_ts"])
+    best = min(best, c["expiry"])
     return max(best, c["now"]) if best <= c["end"] else NEVER  # nothing happens after the last close
 
 
@@ -92,9 +93,7 @@ def close_bar(sim: Sim, k):
     bar = sim.bars[cur["bar"]]
     if sim.clock[0]["n_live"] > 0:
         match_inside(sim, k)
-    q = sim.account[k]["position"]
-    if q != 0.0 and cur["mark_bar"] != cur["bar"]:
-        liquidate_at(sim, k, bar["low"] if q > 0.0 else bar["high"], bar["open"], True, bar["close_ts"], bar)
+    liquidate_in(sim, k, bar)
     sim.account[k]["mark"] = bar["close"]
     if sim.clock[0]["at_close"] == 1 and sim.clock[0]["n_live"] > 0:
         match_close(sim, k)
@@ -143,15 +142,6 @@ def check_books(sim: Sim):
 
 
 @kernel(store=False)
-def expire_all(sim: Sim, before):
-    """End the orders of every instrument whose time lies before `before`."""
-    if sim.clock[0]["n_live"] > 0:
-        for k in range(sim.clock[0]["n"]):
-            expire(sim, k, before)
-        sweep(sim)
-
-
-@kernel(store=False)
 def settle(sim: Sim, ts):
     """Funding and marks that are due: before any fill of this stamp."""
     n = sim.clock[0]["n"]
@@ -170,7 +160,6 @@ def exchange(sim: Sim, ts):
     """Let everything that happens at the exchange at `ts` happen."""
     c = sim.clock[0]
     n = c["n"]
-    expire_all(sim, ts)
     settle(sim, ts)
     c["closed"] = 0
     for k in range(n):
@@ -179,7 +168,8 @@ def exchange(sim: Sim, ts):
             close_bar(sim, k)
     if c["closed"] == 1 and c["bust"] == 0 and equity_of(sim, 0) <= 0.0:
         bust(sim, ts)
-    expire_all(sim, ts + 1)
+    if c["expiry"] <= ts:
+        expire(sim, ts)
     for k in range(n):
         cur = sim.cursor[k]
         if cur["opened"] == 0 and cur["bar"] < cur["bar_end"] and sim.bars[cur["bar"]]["open_ts"] <= ts:

@@ -8,13 +8,14 @@ from framework.engine.brackets import after_fill, drop_children
 from framework.engine.latency import latency_row
 from framework.engine.ledger import book_fill, equity_of, floor_to, gain, margin_in_use, notional
 from framework.engine.order import finish, remaining
-from framework.engine.state import FORCED, INSIDE, Sim
+from framework.engine.state import AT_CLOSE, FORCED, INSIDE, Sim
 from framework.jit import kernel
 from framework.records import (
     BUY,
     CANCELLED,
     CLOSE,
     FILLED,
+    FOK,
     INVERSE,
     LIMIT,
     LIQUIDATION,
@@ -51,13 +52,25 @@ def slipped(sim: Sim, side, raw, qty, bar, opens):
 
 
 @kernel(store=False)
-def share_qty(sim: Sim, k, share, price):
-    """Quantity for a share of the free equity at this price (rules.md 6.1)."""
+def free_equity(sim: Sim):
+    """Equity no margin is used of; what rounding leaves of a fully used account is nothing."""
+    worth = equity_of(sim, 0)
+    free = worth - margin_in_use(sim)
+    return free if free > 1e-9 * worth else 0.0
+
+
+@kernel(store=False)
+def share_qty(sim: Sim, k, share, free, price):
+    """Quantity for a share of the free equity at this price (rules.md 6.1).
+
+    A share of 1 or less is never more than the buying power: with leverage the fee, which is on the whole
+    value, would not fit beside a margin that takes everything.
+    """
     rule = sim.rules[k]
-    free = equity_of(sim, 0) - margin_in_use(sim)
-    budget = share * free * sim.clock[0]["leverage"] / (1.0 + rule["taker"])
-    if budget <= 0.0:
-        return 0.0
+    leverage = sim.clock[0]["leverage"]
+    budget = share * free * leverage / (1.0 + rule["taker"])
+    if share <= 1.0:
+        budget = min(budget, free * leverage / (1.0 + leverage * rule["taker"]))
     if rule["kind"] == INVERSE:
         return floor_to(budget * price / rule["multiplier"], rule["lot"], rule["lot_inv"])
     return floor_to(budget / (price * rule["multiplier"]), rule["lot"], rule["lot_inv"])
@@ -85,9 +98,13 @@ def wanted(sim: Sim, row, raw, bar, ts):
         opens = q == 0.0 or (q > 0.0) == (order["side"] == BUY)
         taker = order["kind"] != LIMIT and order["kind"] != STOP_LIMIT
         price = slipped(sim, order["side"], raw, 0.0, bar, opens) if taker else raw
-        order["qty"] = share_qty(sim, k, order["share"], price)
+        free = free_equity(sim)
+        order["qty"] = share_qty(sim, k, order["share"], free, price)
+        if taker and sim.clock[0]["impact"] > 0.0:  # at the price this much would pay, less pays no more
+            price = slipped(sim, order["side"], raw, order["qty"], bar, opens)
+            order["qty"] = share_qty(sim, k, order["share"], free, price)
         if order["qty"] <= 0.0:
-            finish(sim, row, REJECTED, R_LOT, ts)
+            finish(sim, row, REJECTED, R_LOT if free > 0.0 else R_MARGIN, ts)
             return 0.0
     if order["reduce_only"] == 1:
         if q == 0.0 or (q > 0.0) == (order["side"] == BUY):
@@ -118,6 +135,14 @@ def volume_left(sim: Sim, k, qty, bar):
 
 
 @kernel(store=False)
+def closing_part(q, side, qty):
+    """Part of a fill that takes the position `q` towards zero."""
+    if q == 0.0 or (q > 0.0) == (side == BUY):
+        return 0.0
+    return min(abs(q), qty)
+
+
+@kernel(store=False)
 def affordable(sim: Sim, k, side, qty, price, fee_rate):
     """Part of `qty` the account may fill: all of it, or only what closes (rules.md 6.3)."""
     rule = sim.rules[k]
@@ -126,9 +151,7 @@ def affordable(sim: Sim, k, side, qty, price, fee_rate):
     leverage = sim.clock[0]["leverage"]
     kind = rule["kind"]
     mult = rule["multiplier"]
-    closing = 0.0
-    if q != 0.0 and (q > 0.0) != (side == BUY):
-        closing = min(abs(q), qty)
+    closing = closing_part(q, side, qty)
     opening = qty - closing
     if opening <= 1e-9 * qty:
         return qty
@@ -148,7 +171,7 @@ def affordable(sim: Sim, k, side, qty, price, fee_rate):
 
 @kernel(store=False)
 def allowed_by_risk(sim: Sim, k, side, qty, price):
-    """Check the run's limits on order value and position value; reducing is always allowed."""
+    """Check the run's limits on order value and position value; what only reduces is always allowed."""
     c = sim.clock[0]
     q = sim.account[k]["position"]
     after = q + side * qty
@@ -224,11 +247,12 @@ def respond_fill(sim: Sim, row, index, ts, earliest, place):
     """Queue the answer for a fill; inside a bar its time is `earliest`, else ts + response latency."""
     c = sim.clock[0]
     k = sim.orders[row]["instrument"]
-    seen = (
-        earliest
-        if place in (INSIDE, FORCED)
-        else ts + sim.latency[latency_row(sim, k, ts)]["response"]
-    )
+    if place in (INSIDE, FORCED):
+        seen = earliest
+    else:
+        seen = ts + sim.latency[latency_row(sim, k, ts)]["response"]
+    if place == AT_CLOSE:
+        seen = max(seen, ts + 1)  # the equity row of that close does not know of it
     seen = max(seen, c["last_seen_ts"])
     c["last_seen_ts"] = seen
     answer = sim.responses[c["n_responses"]]
@@ -241,13 +265,11 @@ def respond_fill(sim: Sim, row, index, ts, earliest, place):
 
 
 @kernel(store=False)
-def objection(sim: Sim, k, order, qty, price):
-    """Reason the venue or the run's limits have against this fill, R_NONE if there is none."""
+def objection(sim: Sim, k, order, price):
+    """Reason the venue has against any fill at this price, R_NONE if there is none."""
     if price <= 0.0:
         return R_PRICE
-    if below_notional(sim, k, order, order["qty"], price):
-        return R_NOTIONAL
-    return R_NONE if allowed_by_risk(sim, k, order["side"], qty, price) else R_RISK
+    return R_NOTIONAL if below_notional(sim, k, order, order["qty"], price) else R_NONE
 
 
 @kernel(store=False)
@@ -270,14 +292,18 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     q = sim.account[k]["position"]
     opens = q == 0.0 or (q > 0.0) == (side == BUY) or qty > abs(q) * (1.0 + 1e-9)
     price = slipped(sim, side, raw, qty, bar, opens) if slips else raw
-    reason = objection(sim, k, order, qty, price)
+    reason = objection(sim, k, order, price)
     if reason != R_NONE:
         finish(sim, row, REJECTED, reason, ts)
         return 0.0
     rate = rule["maker"] if maker else rule["taker"]
+    reason = R_MARGIN
     possible = affordable(sim, k, side, qty, price, rate)
-    if possible <= 0.0:
-        finish(sim, row, REJECTED, R_MARGIN, ts)
+    if not allowed_by_risk(sim, k, side, possible, price):
+        reason = R_RISK
+        possible = closing_part(q, side, qty)
+    if possible <= 0.0 or (possible < qty and order["tif"] == FOK):
+        finish(sim, row, REJECTED, reason, ts)
         return 0.0
     if possible < qty and slips:
         price = slipped(sim, side, raw, possible, bar, False)  # only what closes fills
@@ -290,6 +316,6 @@ def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
         sim.cursor[k]["used"] += possible
     write_fill(sim, row, possible, raw, price, fee, 1 if maker else 0, ts, bar, place)
     if possible < qty:
-        finish(sim, row, REJECTED, R_MARGIN, ts)
+        finish(sim, row, REJECTED, reason, ts)
     after_fill(sim, row, possible, q, price, ts, place)
     return possible

@@ -182,7 +182,8 @@ def identity_break(sim: Sim, side):
         held = sim.account[side * n + k]
         if held["position"] == 0.0:
             continue
-        size = notional(rule["kind"], rule["multiplier"], held["position"], held["mark"])
+        price = held["mark"] if held["mark"] != 0.0 else held["entry"]  # no price was seen yet
+        size = notional(rule["kind"], rule["multiplier"], held["position"], price)
         scale += abs(size)
         worth += size if rule["kind"] == SPOT else unrealised(rule, held)
     return abs(worth - equity_of(sim, side)) / (scale + abs(worth) + 1e-300)

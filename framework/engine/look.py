@@ -180,5 +180,7 @@ def first_look(sim: Sim, row, ts, counts):
     """An order has just arrived: look at once where the grace allows, else wait (rules.md 4.1)."""
     c = sim.clock[0]
     met = join_close(sim, row, ts) if c["at_close"] == 1 else join(sim, row, ts)
-    if not met and counts and sim.cursor[sim.orders[row]["instrument"]]["opened"] == 1:
+    order = sim.orders[row]
+    takes = order["kind"] in (MARKET, CLOSE)
+    if not met and counts and takes and sim.cursor[order["instrument"]]["opened"] == 1:
         c["late"] += 1

@@ -76,20 +76,34 @@ def liquidation_price(sim: Sim, k):
     held = sim.account[k]
     q = held["position"]
     m = rule["multiplier"]
-    value = notional(rule["kind"], m, abs(q), held["mark"])
-    tier = sim.tiers[tier_of(sim, k, value)]
     if sim.clock[0]["isolated"] == 1:
         backing = held["isolated"]
         reference = held["entry"]
     else:
         backing = equity_of(sim, 0) - (maintenance_of_all(sim) - maintenance(sim, k))
         reference = held["mark"]
-    if rule["kind"] == INVERSE:
-        slope = m * (abs(q) * tier["rate"] + q)
-        inverse = (backing + q * m / reference + tier["amount"]) / slope if slope != 0.0 else 0.0
+    nearest = 0.0
+    for row in range(rule["tier_first"], rule["tier_end"]):
+        level = root(rule["kind"], m, q, backing, reference, sim.tiers[row])
+        if level <= 0.0 or tier_of(sim, k, notional(rule["kind"], m, abs(q), level)) != row:
+            continue  # not a price of this tier
+        if nearest == 0.0 or (level > nearest) == (q > 0.0):
+            nearest = level
+    if nearest > 0.0:
+        return nearest
+    row = tier_of(sim, k, notional(rule["kind"], m, abs(q), held["mark"]))
+    return root(rule["kind"], m, q, backing, reference, sim.tiers[row])
+
+
+@kernel(store=False)
+def root(kind, multiplier, q, backing, reference, tier):
+    """Price at which `backing` plus the gain since `reference` is the maintenance of one tier."""
+    if kind == INVERSE:
+        slope = multiplier * (abs(q) * tier["rate"] + q)
+        inverse = (backing + q * multiplier / reference + tier["amount"]) / slope if slope != 0.0 else 0.0
         return 1.0 / inverse if inverse > 0.0 else math.inf
-    slope = m * (abs(q) * tier["rate"] - q)
-    return (backing - q * m * reference + tier["amount"]) / slope if slope != 0.0 else 0.0
+    slope = multiplier * (abs(q) * tier["rate"] - q)
+    return (backing - q * multiplier * reference + tier["amount"]) / slope if slope != 0.0 else 0.0
 
 
 @kernel(store=False)
@@ -116,6 +130,7 @@ def add_forced(sim: Sim, k, qty, ts, reason):
     order["price"] = math.nan
     order["asked_price"] = math.nan
     order["trigger"] = math.nan
+    order["asked_trigger"] = math.nan
     order["stop"] = math.nan
     order["target"] = math.nan
     order["trail"] = math.nan
@@ -165,26 +180,52 @@ def force_close(sim: Sim, k, price, ts, reason, rate, bar):
 
 
 @kernel(store=False)
-def liquidate_at(sim: Sim, k, price, start, on_the_way, ts, bar):
-    """Test instrument k at an adverse `price`; `on_the_way` there from `start` it goes at its liquidation
-    price.
+def liquidation_level(sim: Sim, k, price, start, on_the_way):
+    """Price at which instrument k is liquidated when it trades at an adverse `price`; 0 when it is not.
+
+    `on_the_way` there from `start` it goes at its liquidation price, else at `price` itself.
     """
     rule = sim.rules[k]
     held = sim.account[k]
     q = held["position"]
     if q == 0.0 or rule["tier_first"] == rule["tier_end"]:
-        return
+        return 0.0
     before = held["mark"]
     held["mark"] = price
-    level = price
-    breached = is_breached(sim, k)
-    if breached and on_the_way:
-        level = liquidation_price(sim, k)
-        level = min(start, level) if q > 0.0 else max(start, level)
+    level = 0.0
+    if is_breached(sim, k):
+        level = price
+        if on_the_way:
+            level = liquidation_price(sim, k)
+            level = min(start, level) if q > 0.0 else max(start, level)
     held["mark"] = before
-    if not breached:
-        return
-    force_close(sim, k, level, ts, R_LIQUIDATION, rule["taker"], bar)
+    return level
+
+
+@kernel(store=False)
+def liquidate_at(sim: Sim, k, price, start, on_the_way, ts, bar):
+    """Test instrument k at an adverse `price`; see `liquidation_level`."""
+    level = liquidation_level(sim, k, price, start, on_the_way)
+    if level > 0.0:
+        force_close(sim, k, level, ts, R_LIQUIDATION, sim.rules[k]["taker"], bar)
+
+
+@kernel(store=False)
+def way_to_liquidation(sim: Sim, k, bar):
+    """Price at which the bar under way liquidates the position it found; 0 when not, or marks decide."""
+    cur = sim.cursor[k]
+    q = sim.account[k]["position"]
+    if cur["mark_bar"] == cur["bar"]:
+        return 0.0
+    return liquidation_level(sim, k, bar["low"] if q > 0.0 else bar["high"], bar["open"], True)
+
+
+@kernel(store=False)
+def liquidate_in(sim: Sim, k, bar):
+    """Liquidate what the range of the bar under way does not leave standing, where no marks decide."""
+    level = way_to_liquidation(sim, k, bar)
+    if level > 0.0:
+        force_close(sim, k, level, bar["close_ts"], R_LIQUIDATION, sim.rules[k]["taker"], bar)
 
 
 @kernel(store=False)

@@ -6,6 +6,7 @@ import math
 
 from framework.engine.fills import execute
 from framework.engine.look import look, stopped_in_bar, touched
+from framework.engine.margin import liquidate_in, way_to_liquidation
 from framework.engine.order import finish, is_live, is_stop_type, marketable, rank_of, trigger_level
 from framework.engine.state import AT_CLOSE, AT_OPEN, INSIDE, Sim
 from framework.jit import kernel
@@ -15,6 +16,7 @@ from framework.records import (
     CLOSE,
     EXPIRED,
     MARKET,
+    NEVER,
     NONE,
     OPEN_FIRST,
     R_EXPIRED,
@@ -29,16 +31,6 @@ from framework.records import (
 
 
 @kernel(store=False)
-def expire(sim: Sim, k, before):
-    """End the orders of an instrument whose GTD time lies before `before`."""
-    for j in range(sim.clock[0]["n_live"]):
-        row = sim.live[j]
-        order = sim.orders[row]
-        if order["instrument"] == k and order["expire_ts"] < before and is_live(order):
-            finish(sim, row, EXPIRED, R_EXPIRED, order["expire_ts"])
-
-
-@kernel(store=False)
 def sweep(sim: Sim):
     """Forget final orders in the list of live ones, keeping age order."""
     c = sim.clock[0]
@@ -49,6 +41,21 @@ def sweep(sim: Sim):
             sim.live[kept] = row
             kept += 1
     c["n_live"] = kept
+
+
+@kernel(store=False)
+def expire(sim: Sim, ts):
+    """End the orders whose GTD time has come; after a close at that stamp, before an open at it."""
+    c = sim.clock[0]
+    c["expiry"] = NEVER
+    for j in range(c["n_live"]):
+        row = sim.live[j]
+        order = sim.orders[row]
+        if order["expire_ts"] <= ts and is_live(order):
+            finish(sim, row, EXPIRED, R_EXPIRED, order["expire_ts"])
+        else:
+            c["expiry"] = min(c["expiry"], order["expire_ts"])
+    sweep(sim)
 
 
 @kernel(store=False)
@@ -94,8 +101,21 @@ def count_ambiguous(sim: Sim, k):
 
 
 @kernel(store=False)
+def rival_exits(one, two):
+    """True for two exits of one position: bracket children, or reduce-only orders of one side."""
+    return one["reduce_only"] == 1 and two["reduce_only"] == 1 and one["side"] == two["side"]
+
+
+@kernel(store=False)
+def share_a_group(one, two):
+    """True for two orders of which the first to fill cancels the other."""
+    ungrouped = one["group"] == 0 or one["role"] != R_NONE or two["role"] != R_NONE
+    return one["group"] == two["group"] and not ungrouped
+
+
+@kernel(store=False)
 def find_ambiguous(sim: Sim, k, bar, bar_row):
-    """A stop and a limit of one bracket or group both touched by this bar (rules.md 4.3)."""
+    """A stop and a limit that exit one position, or are of one group, both touched (rules.md 4.3)."""
     n = sim.clock[0]["n_live"]
     for j in range(n):
         one = sim.orders[sim.live[j]]
@@ -103,14 +123,23 @@ def find_ambiguous(sim: Sim, k, bar, bar_row):
             continue
         for h in range(n):
             two = sim.orders[sim.live[h]]
-            together = (
-                one["parent"] == two["parent"] if one["role"] != R_NONE else one["group"] == two["group"]
-            )
-            if not together or (one["role"] == R_NONE and (one["group"] == 0 or two["role"] != R_NONE)):
+            if not rival_exits(one, two) and not share_a_group(one, two):
                 continue
             if takes_part(sim, two, k, bar_row) and not is_stop_type(two) and touched(sim, two, bar):
                 count_ambiguous(sim, k)
                 return
+
+
+@kernel(store=False)
+def find_doomed_targets(sim: Sim, k, bar, bar_row):
+    """A target and the liquidation price both touched: which came first is not known either."""
+    is_long = sim.account[k]["position"] > 0.0
+    for j in range(sim.clock[0]["n_live"]):
+        order = sim.orders[sim.live[j]]
+        if not takes_part(sim, order, k, bar_row) or (order["side"] == BUY) == is_long:
+            continue
+        if not is_stop_type(order) and touched(sim, order, bar):
+            count_ambiguous(sim, k)
 
 
 @kernel(store=False)
@@ -174,13 +203,31 @@ def try_inside(sim: Sim, row, bar, k):
 
 
 @kernel(store=False)
-def inside_by_kind(sim: Sim, k, bar, bar_row, n, stops_first):
+def comes_after_liquidation(sim: Sim, order, k, bar, level):
+    """True for an exit the bar's path meets only after the liquidation price `level` (0 = none).
+
+    A stop beyond it; a target too, under "worst", or under "open_first" where it is farther from the open.
+    """
+    q = sim.account[k]["position"]
+    if level == 0.0 or q == 0.0 or (q > 0.0) == (order["side"] == BUY):
+        return False
+    if is_stop_type(order):
+        trigger = trigger_level(sim, order)
+        return trigger < level if q > 0.0 else trigger > level
+    rule = sim.clock[0]["intrabar"]
+    if rule == OPEN_FIRST:
+        return abs(order["price"] - bar["open"]) > abs(level - bar["open"])
+    return rule == WORST
+
+
+@kernel(store=False)
+def inside_by_kind(sim: Sim, k, bar, bar_row, n, stops_first, level):
     """Two passes by age: stop-type orders and limits, in the order the rule wants."""
     for turn in range(2):
         for j in range(n):
             row = sim.live[j]
             order = sim.orders[row]
-            if not takes_part(sim, order, k, bar_row):
+            if not takes_part(sim, order, k, bar_row) or comes_after_liquidation(sim, order, k, bar, level):
                 continue
             if is_stop_type(order) == ((turn == 0) == stops_first) and sim.scratch[j] == 0.0:
                 sim.scratch[j] = 1.0
@@ -188,7 +235,7 @@ def inside_by_kind(sim: Sim, k, bar, bar_row, n, stops_first):
 
 
 @kernel(store=False)
-def inside_by_distance(sim: Sim, k, bar, bar_row, n):
+def inside_by_distance(sim: Sim, k, bar, bar_row, n, level):
     """Orders whose level is nearer to the open come first; ties: stops, then age."""
     while True:
         best = NONE
@@ -198,9 +245,11 @@ def inside_by_distance(sim: Sim, k, bar, bar_row, n):
             order = sim.orders[sim.live[j]]
             if sim.scratch[j] != 0.0 or not takes_part(sim, order, k, bar_row):
                 continue
+            if comes_after_liquidation(sim, order, k, bar, level):
+                continue
             stop = is_stop_type(order)
-            level = trigger_level(sim, order) if stop else order["price"]
-            distance = abs(level - bar["open"])
+            price = trigger_level(sim, order) if stop else order["price"]
+            distance = abs(price - bar["open"])
             if distance < best_distance or (distance == best_distance and stop and not best_stop):
                 best = j
                 best_distance = distance
@@ -209,6 +258,16 @@ def inside_by_distance(sim: Sim, k, bar, bar_row, n):
             return
         sim.scratch[best] = 1.0
         try_inside(sim, sim.live[best], bar, k)
+
+
+@kernel(store=False)
+def inside_in_turn(sim: Sim, k, bar, bar_row, n, level):
+    """Test the first `n` live orders inside the bar, each once, in the order the intrabar rule wants."""
+    rule = sim.clock[0]["intrabar"]
+    if rule == OPEN_FIRST:
+        inside_by_distance(sim, k, bar, bar_row, n, level)
+    else:
+        inside_by_kind(sim, k, bar, bar_row, n, rule == WORST, level)
 
 
 @kernel(store=False)
@@ -241,14 +300,17 @@ def match_inside(sim: Sim, k):
     bar = sim.bars[bar_row]
     cur["fill_bar"] = bar_row
     n = c["n_live"]
+    level = way_to_liquidation(sim, k, bar)
     if n > 1:
         find_ambiguous(sim, k, bar, bar_row)
+    if level > 0.0:
+        find_doomed_targets(sim, k, bar, bar_row)
     for j in range(n):
         sim.scratch[j] = 0.0
-    if c["intrabar"] == OPEN_FIRST:
-        inside_by_distance(sim, k, bar, bar_row, n)
-    else:
-        inside_by_kind(sim, k, bar, bar_row, n, c["intrabar"] == WORST)
+    inside_in_turn(sim, k, bar, bar_row, n, level)
+    if level > 0.0:
+        liquidate_in(sim, k, bar)
+        inside_in_turn(sim, k, bar, bar_row, n, 0.0)
     for j in range(n, c["n_live"]):
         born = sim.scratch[j]
         if born > 0.0:

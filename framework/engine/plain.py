@@ -24,10 +24,12 @@ from framework.engine.calls import (
 )
 from framework.engine.events import Bar, FillEvent, OrderEvent, Signal
 from framework.engine.replay import advance_at
+from framework.engine.sending import UNSET
 from framework.engine.state import (
     DONE,
     FAILED,
     GROW,
+    NUMBERS,
     WAKE_BAR,
     WAKE_FILL,
     WAKE_ORDER,
@@ -37,11 +39,10 @@ from framework.engine.state import (
 from framework.engine.tables import Tables
 from framework.errors import OrderRejected, near
 from framework.jit import native
-from framework.records import NEVER, NONE, TIF_NAMES
+from framework.records import GTD, NEVER, NONE, TIF_NAMES
 
 CHUNK = 4096  # bars turned into Python numbers at a time
 AHEAD = 64  # bars looked ahead at first; doubled while nothing happens
-NAN = math.nan
 
 
 class BarRow(NamedTuple):
@@ -58,12 +59,15 @@ class BarRow(NamedTuple):
     volume: float
 
 
-def bar_class(instrument: int, interval: int) -> Callable[[Any], Any]:
-    """Return the maker of bars of one instrument and interval; three constants fewer to write for every bar.
-    """
-    members = {"instrument": instrument, "interval": interval, "ts": BarRow.close_ts, "__slots__": ()}
-    return partial(tuple.__new__, type("Bar", (BarRow,), members))
+def length(bar: Any) -> int:
+    """Return the length of a bar in ns."""
+    return int(bar.close_ts - bar.open_ts)
 
+
+def bar_class(instrument: int) -> Callable[[Any], Any]:
+    """Return the maker of an instrument's bars: what can be told from a row is not written for every bar."""
+    members = {"instrument": instrument, "interval": property(length), "ts": BarRow.close_ts, "__slots__": ()}
+    return partial(tuple.__new__, type("Bar", (BarRow,), members))
 
 
 def tif_code(tif: int | str) -> int:
@@ -73,6 +77,15 @@ def tif_code(tif: int | str) -> int:
             raise OrderRejected(f"tif '{tif}': {near(tif.upper(), TIF_NAMES)}")
         return TIF_NAMES.index(tif.upper())
     return int(tif)
+
+
+def check_numbers(what: str, names: tuple[str, ...], values: tuple[float, ...]) -> None:
+    """Refuse NaN and infinity: an indicator in its warm-up must not turn a limit into a market order."""
+    for name, value in zip(names, values, strict=True):
+        if value != UNSET and not math.isfinite(value):
+            raise OrderRejected(
+                f"{what}({name}={value}): is an indicator not ready yet? Wait for it, or leave {name} out"
+            )
 
 
 class PlainBroker:
@@ -121,33 +134,30 @@ class PlainBroker:
         return int((sim.orders["instrument"][rows] == self._k).sum())
 
     def order(
-        self, side: int, qty: float = NAN, share: float = NAN, price: float = NAN, trigger: float = NAN,
-        stop: float = NAN, target: float = NAN, trail: float = NAN, tif: int | str = 0,
-        post_only: bool = False,
-        reduce_only: bool = False, group: int = 0, expire_ts: int = NEVER,
+        self, side: int, qty: float = UNSET, share: float = UNSET, price: float = UNSET,
+        trigger: float = UNSET, stop: float = UNSET, target: float = UNSET, trail: float = UNSET,
+        tif: int | str = 0, post_only: bool = False, reduce_only: bool = False, group: int = 0,
+        expire_ts: int = NEVER,
     ) -> int:
         if side not in (1, -1):
             raise OrderRejected(f"order: side is +1 (buy) or -1 (sell), not {side!r}")
-        given = [x for x in (qty, share) if x == x]
-        if len(given) != 1 or math.isinf(given[0]):
-            raise OrderRejected(
-                f"order: give exactly one of qty and share, finite; got qty={qty!r}, share={share!r}"
-            )
+        numbers = tuple(map(float, (qty, share, price, trigger, stop, target, trail)))
+        check_numbers("order", NUMBERS, numbers)
+        if (qty == UNSET) == (share == UNSET):
+            both = "both" if share != UNSET else "neither"
+            raise OrderRejected(f"order: give exactly one of qty and share, not {both}")
+        code = tif_code(tif)
+        if code == GTD and expire_ts >= NEVER:
+            raise OrderRejected('order: tif="GTD" needs an expire_ts (ns)')
         address = self._caught_up()
         self._loop.sent = True
-        return int(
-            send_order(
-                address, self._k, int(side), float(qty), float(share), float(price), float(trigger),
-                float(stop),
-                float(target), float(trail), tif_code(tif), bool(post_only), bool(reduce_only), int(group),
-                int(expire_ts),
-            )
-        )
+        flags = (code, bool(post_only), bool(reduce_only), int(group), int(expire_ts))
+        return int(send_order(address, self._k, int(side), *numbers, *flags))
 
-    def buy(self, qty: float = NAN, share: float = NAN, **options: Any) -> int:
+    def buy(self, qty: float = UNSET, share: float = UNSET, **options: Any) -> int:
         return self.order(1, qty, share, **options)
 
-    def sell(self, qty: float = NAN, share: float = NAN, **options: Any) -> int:
+    def sell(self, qty: float = UNSET, share: float = UNSET, **options: Any) -> int:
         return self.order(-1, qty, share, **options)
 
     def close(self) -> int:
@@ -166,16 +176,20 @@ class PlainBroker:
         send_cancels(address, self._k, 0)
 
     def amend(
-        self, order_id: int, qty: float = NAN, price: float = NAN, trigger: float = NAN, stop: float = NAN,
-        target: float = NAN,
+        self, order_id: int, qty: float = UNSET, price: float = UNSET, trigger: float = UNSET,
+        stop: float = UNSET, target: float = UNSET,
     ) -> None:
         address = self._caught_up()
         self._loop.sent = True
-        values = (float(qty), float(price), float(trigger), float(stop), float(target))
+        values = tuple(map(float, (qty, price, trigger, stop, target)))
+        check_numbers("amend", ("qty", "price", "trigger", "stop", "target"), values)
         send_amends(address, int(order_id), *values)
 
     def at(self, instrument: int) -> PlainBroker:
-        return self._loop.brokers[instrument]
+        brokers = self._loop.brokers
+        if not 0 <= instrument < len(brokers):
+            raise OrderRejected(f"at({instrument}): the market has instruments 0 to {len(brokers) - 1}")
+        return brokers[instrument]
 
     def feature(self, name: str | int) -> float:
         names = self._loop.features
@@ -201,7 +215,7 @@ class Loop:
         self.brokers = [PlainBroker(self, k) for k in range(int(tables.clock["n"]))]
         self.applied = -1
         self.block: list[Any] = []
-        self.make_bar = bar_class(0, int(tables.sim.cursor[0]["interval"]))
+        self.make_bar = bar_class(0)
         self.block_first = 0
 
     def catch_up(self) -> int:
@@ -217,7 +231,7 @@ class Loop:
         span = sim.spans[index]
         rows = sim.features[int(span["first"]) : int(span["end"])]
         at = int(rows["ts"].searchsorted(self.now, side="right"))
-        return float(rows["value"][at - 1]) if at else NAN
+        return float(rows["value"][at - 1]) if at else math.nan
 
     def run(self, progress: Callable[[int], None] | None = None) -> int:
         """Run to the end; return the last code of `advance`."""
@@ -292,7 +306,7 @@ class Loop:
         if code == WAKE_BAR:
             k = int(c["instrument"])
             b = sim.bars[row].item()
-            bar = Bar(k, int(sim.cursor[k]["interval"]), now, *b)
+            bar = Bar(k, b[1] - b[0], now, *b)
             self.strategy.on_bar(bar, self.brokers[k])
         elif code == WAKE_FILL:
             f = sim.fills[row]

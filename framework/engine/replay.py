@@ -96,7 +96,7 @@ def pay_tokens(sim: Sim):
     c = sim.clock[0]
     while c["signal_paid"] < c["signal_end"] and sim.signals[c["signal_paid"]]["arrival_ts"] <= c["now"]:
         cost = sim.signals[c["signal_paid"]]["cost"]
-        if cost != 0.0:
+        if cost != 0.0 and c["bust"] == 0:
             for side in range(2):
                 sim.total[side]["tokens"] += cost
                 sim.total[side]["cash"] -= cost

@@ -27,6 +27,7 @@ from framework.records import (
     R_LOT,
     R_NONE,
     R_NOTIONAL,
+    R_POST_ONLY,
     R_PRICE,
     REJECTED,
     STOP_LIMIT,
@@ -56,9 +57,11 @@ def send_script(sim: Sim):
 
 @kernel(store=False)
 def comes_first(one, two):
-    """Order of requests: arrival, then exits before entries, then as sent."""
+    """Order of requests: arrival, then as sent, but exits before entries where no cancel lies between."""
     if one["arrival_ts"] != two["arrival_ts"]:
         return one["arrival_ts"] < two["arrival_ts"]
+    if one["segment"] != two["segment"]:
+        return one["segment"] < two["segment"]
     if one["rank"] != two["rank"]:
         return one["rank"] < two["rank"]
     return one["sequence"] < two["sequence"]
@@ -95,12 +98,22 @@ def refusal(sim: Sim, order):
     if (order["price"] <= 0.0) or (order["trigger"] <= 0.0):
         return R_PRICE
     limits = order["kind"] == LIMIT or order["kind"] == STOP_LIMIT
+    if order["post_only"] == 1 and not limits:
+        return R_POST_ONLY
     if limits and not math.isnan(order["qty"]) and order["reduce_only"] == 0:
         rule = sim.rules[order["instrument"]]
         value = notional(rule["kind"], rule["multiplier"], order["qty"], order["price"])
         if value < rule["min_notional"] * (1.0 - 1e-12):
             return R_NOTIONAL
     return R_NONE
+
+
+@kernel(store=False)
+def is_younger(one, row, two, other):
+    """True when order `row` reached the exchange after order `other`; as sent where they came together."""
+    if one["arrival_ts"] != two["arrival_ts"]:
+        return one["arrival_ts"] > two["arrival_ts"]
+    return row > other
 
 
 @kernel(store=False)
@@ -122,11 +135,12 @@ def accept(sim: Sim, row, ts):
         return
     order["status"] = OPEN
     j = c["n_live"]
-    while j > 0 and sim.live[j - 1] > row:
+    while j > 0 and is_younger(sim.orders[sim.live[j - 1]], sim.live[j - 1], order, row):
         sim.live[j] = sim.live[j - 1]
         j -= 1
     sim.live[j] = row
     c["n_live"] += 1
+    c["expiry"] = min(c["expiry"], order["expire_ts"])
     first_look(sim, row, ts, True)
 
 
@@ -183,6 +197,9 @@ def send(sim: Sim, kind, row, k, rank, arrival, qty, price, trigger, stop, targe
     request = sim.requests[c["n_requests"]]
     request["ts"] = c["now"]
     request["arrival_ts"] = min(arrival, NEVER)
+    if kind != 0:
+        c["segment"] += 1
+    request["segment"] = c["segment"]
     request["rank"] = rank
     request["sequence"] = c["sequence"]
     request["kind"] = kind

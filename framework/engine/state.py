@@ -97,12 +97,14 @@ CLOCK = np.dtype(
         ("n_requests", "i8"),
         ("n_fills", "i8"),
         ("n_journal", "i8"),
+        ("expiry", "i8"),  # no order works past an earlier time than this; NEVER = none expires
         ("n_responses", "i8"),
         ("n_mine", "i8"),
         ("applied", "i8"),  # responses booked on the strategy's side
         ("shown", "i8"),  # responses shown to hooks
         ("last_seen_ts", "i8"),
         ("sequence", "i8"),  # of requests
+        ("segment", "i8"),  # of requests
         ("rows", "i8"),  # equity rows written
         ("due", "i8"),  # 1 = a bar became visible at `now`: an equity row is due
         ("closed", "i8"),  # 1 = a bar closed at `now`: the bust test is due
@@ -157,7 +159,8 @@ REQUEST = np.dtype(
     [
         ("ts", "i8"),  # sent
         ("arrival_ts", "i8"),
-        ("rank", "i8"),  # closes and cancels before entries at one stamp
+        ("segment", "i8"),  # a cancel or amend begins a new one: what was sent before it acts before it
+        ("rank", "i8"),  # within a segment at one stamp: a cancel, then exits, then entries
         ("sequence", "i8"),
         ("kind", "i8"),  # 0 = a new order, else CANCEL, CANCEL_ALL, AMEND
         ("row", "i8"),  # order row
@@ -203,7 +206,8 @@ AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happen
 DONE, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_BAR, WAKE_TIMER, GROW, FAILED, QUIET = range(9)
 
 # CLOCK["error"]
-E_NONE, E_TOO_MANY, E_IDENTITY, E_ARGUMENT = range(4)
+E_NONE, E_TOO_MANY, E_IDENTITY, E_ARGUMENT, E_NUMBER = range(5)  # E_NUMBER + n: argument NUMBERS[n]
+NUMBERS = ("qty", "share", "price", "trigger", "stop", "target", "trail")  # what a hook may leave out
 
 HEADROOM = 1024  # free rows every table has before a hook or a step runs
 

@@ -191,6 +191,7 @@ def build(market: Market, setup: Setup) -> Sim:
     last = max((int(bars[cursor[k]["bar_end"] - 1]["close_ts"]) for k in some), default=0) + int(c["feed"])
     c["n"], c["next_id"], c["stop"], c["timer_step"] = n, 1, last, setup.timer
     c["end"] = last - int(c["feed"])
+    c["expiry"] = NEVER
     c["timer"] = -(-first // setup.timer) * setup.timer if setup.timer else NEVER
     c["signal_end"] = int(np.searchsorted(market.signals["arrival_ts"], last, side="right"))
     c["script_end"] = len(script)

@@ -14,6 +14,7 @@ from typing import Any
 from framework.backtest import ask_all
 from framework.engine import plain
 from framework.engine.rehearse import opening
+from framework.engine.sending import UNSET
 from framework.engine.tables import Tables
 from framework.errors import FrameworkError, StrategyError, near
 from framework.market import Market
@@ -26,7 +27,6 @@ from framework.times import format_time
 
 MOST = 5  # problems of one kind that are told
 GIVEN = ("view", "instruments")  # state a run gives
-LEFT_OUT = float("nan")  # this very object: what a caller left out, and no NaN of his own
 
 
 @dataclass(frozen=True)
@@ -227,29 +227,28 @@ class WatchedBroker(plain.PlainBroker):
         self._watch = watch
 
     def order(
-        self, side: int, qty: float = LEFT_OUT, share: float = LEFT_OUT, price: float = LEFT_OUT,
-        trigger: float = LEFT_OUT, stop: float = LEFT_OUT, target: float = LEFT_OUT, trail: float = LEFT_OUT,
+        self, side: int, qty: float = UNSET, share: float = UNSET, price: float = UNSET,
+        trigger: float = UNSET, stop: float = UNSET, target: float = UNSET, trail: float = UNSET,
         tif: int | str = 0, post_only: bool = False, reduce_only: bool = False, group: int = 0,
         expire_ts: int = NEVER,
     ) -> int:  # fmt: skip
         numbers = {"qty": qty, "share": share, "price": price, "trigger": trigger, "stop": stop,
                    "target": target, "trail": trail}  # fmt: skip
-        self._look({name: value for name, value in numbers.items() if value is not LEFT_OUT})
+        self._look({name: value for name, value in numbers.items() if value != UNSET})
         return super().order(side, **numbers, tif=tif, post_only=post_only, reduce_only=reduce_only,
                              group=group, expire_ts=expire_ts)  # fmt: skip
 
-    def buy(self, qty: float = LEFT_OUT, share: float = LEFT_OUT, **options: Any) -> int:
+    def buy(self, qty: float = UNSET, share: float = UNSET, **options: Any) -> int:
         return self.order(1, qty, share, **options)
 
-    def sell(self, qty: float = LEFT_OUT, share: float = LEFT_OUT, **options: Any) -> int:
+    def sell(self, qty: float = UNSET, share: float = UNSET, **options: Any) -> int:
         return self.order(-1, qty, share, **options)
 
     def _look(self, given: dict[str, float]) -> None:
         """Note values that are taken for something else than was meant."""
         for name, value in given.items():
             if value != value:
-                fix = f"as if no {name} were given; is an indicator not ready yet?"
-                self._watch.note(f"order({name}=nan): {fix}")
+                self._watch.note(f"order({name}=nan): is an indicator not ready yet?")
             elif value <= 0.0:
                 fix = "a size above 0; the side says buy or sell" if name in ("qty", "share") else "above 0"
                 self._watch.note(f"order({name}={value!r}): {fix}")

@@ -24,10 +24,9 @@ class Request:
     done: bool = False
 
     @property
-    def rank(self) -> int:
-        """Closes, reduce-only orders and cancels come before the rest of a batch."""
-        exits = self.order is not None and self.order.is_exit
-        return 0 if exits or self.kind in ("cancel", "cancel_all") else 1
+    def is_exit(self) -> bool:
+        """Closes and reduce-only orders."""
+        return self.order is not None and self.order.is_exit
 
 
 class Arrivals(Matching):
@@ -88,9 +87,9 @@ class Arrivals(Matching):
             order.sent = order.sent or order.ts <= t
 
     def arrivals(self, t: int, sent: int) -> None:
-        """One batch of what was sent by `sent`: exits and cancels first, then the order of the frame."""
+        """One batch of what was sent by `sent`, as sent; between two cancels or amends exits go first."""
         batch = [r for r in self.requests if r.arrival == t and r.sent <= sent and not r.done]
-        for request in sorted(batch, key=lambda r: r.rank):
+        for request in in_turn(sorted(batch, key=lambda r: r.sent)):
             request.done = True
             if request.order is not None:
                 self.arrive(request.order)
@@ -118,6 +117,8 @@ class Arrivals(Matching):
             self.end(order, "expired", "past expire_ts")
         elif sized and order.qty <= 0.0:
             self.reject(order, "below lot")
+        elif order.post_only and order.kind not in ("limit", "stop_limit"):
+            self.reject(order, "post-only would take")
         elif (sized and order.kind in ("limit", "stop_limit") and not order.is_exit
               and instrument.notional(order.qty, order.price) < instrument.min_notional):
             self.reject(order, "below min notional")
@@ -163,7 +164,7 @@ class Arrivals(Matching):
                 return
         elif self.join(order):
             return
-        if self.is_open(k) and count_late:
+        if self.is_open(k) and count_late and order.kind in ("market", "close"):
             self.late += 1
 
     def join(self, order: Order) -> bool:
@@ -177,6 +178,20 @@ class Arrivals(Matching):
     def recent(self, bar: Bar, stamp: int) -> bool:
         """Is now within grace x interval of this stamp of the bar?"""
         return self.now - stamp <= self.options.grace * (bar.close_ts - bar.open_ts)
+
+
+def in_turn(batch: list[Request]) -> list[Request]:
+    """Requests as sent, but of the orders between two cancels or amends the exits first."""
+    turns: list[Request] = []
+    orders: list[Request] = []
+    for request in [*batch, None]:
+        if request is None or request.order is None:
+            turns += sorted(orders, key=lambda r: not r.is_exit)
+            orders = []
+            turns += [request] if request else []
+        else:
+            orders.append(request)
+    return turns
 
 
 def row_id(row: dict[str, Any], n: int) -> int:

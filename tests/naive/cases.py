@@ -226,7 +226,8 @@ class Generator:
             row["tif"] = "GTD"
             steps = self.rng.randint(0, 12) * self.interval // 2
             row["expire_ts"] = row["ts"] + max(1, steps + self.pick([0, 0, 1, -1]))
-        if kind == "limit" and row.get("tif") not in ("IOC", "FOK") and self.chance(0.2):
+        usual = kind == "limit" and row.get("tif") not in ("IOC", "FOK")
+        if self.chance(0.2 if usual else 0.1 if kind == "stop_limit" else 0.01):
             row["post_only"] = True
         row["reduce_only"] = self.chance(0.15)
         if self.chance(0.2):

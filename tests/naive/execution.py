@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 
+from tests.naive.exits import TINY, Exits
 from tests.naive.ledger import Fifo, Ledger
 from tests.naive.model import Bar, Case, Fill, Instrument, Options, Order
 
-TINY = 1e-9  # relative size under which a rest of a quantity is nothing
 
-
-class Execution:
+class Execution(Exits):
     """Orders, fills and the true ledger of one run."""
 
     def __init__(self, case: Case) -> None:
@@ -58,7 +57,7 @@ class Execution:
 
     def live(self, k: int) -> list[Order]:
         """Working orders of one instrument, oldest first."""
-        return sorted((o for o in self.orders if o.k == k and o.live), key=lambda o: o.age)
+        return sorted((o for o in self.orders if o.k == k and o.live), key=lambda o: (o.arrival, o.age))
 
     def children(self, parent: Order) -> list[Order]:
         """The exits of one entry, oldest first."""
@@ -126,22 +125,38 @@ class Execution:
         if order.qty is None and order.share is not None:
             order.qty = self.share_qty(order, raw, i, slipped)
             if order.qty <= 0.0:
-                self.reject(order, "below lot")
+                self.reject(order, "below lot" if self.available() > 0.0 else "insufficient margin")
                 return False
         return True
 
     def share_qty(self, order: Order, raw: float, i: int, slipped: bool) -> float:
         """floor_to_lot(share x available x leverage / (price x (1 + taker))), at the price this fill pays."""
-        x, instrument = self.options, self.instruments[order.k]
-        available = self.equity() - self.ledger.margin(self.last, x.leverage)
+        x = self.options
+        available = self.available()
         opening = self.ledger.positions[order.k].qty * order.side >= 0.0
         price = self.paid(order, raw, 0.0, i, slipped=slipped, opening=opening)
         if price <= 0.0:
             return 0.0
-        budget = order.share * available * x.leverage
+        qty = self.worth_of(order, available, price)
+        if slipped and x.impact is not None:
+            price = self.paid(order, raw, qty, i, slipped=True, opening=opening)
+            qty = self.worth_of(order, available, price)
+        return qty
+
+    def available(self) -> float:
+        """Equity free of margin; rounding residue of a fully used account is nothing."""
+        free = self.equity() - self.ledger.margin(self.last, self.options.leverage)
+        return free if free > TINY * self.equity() else 0.0
+
+    def worth_of(self, order: Order, available: float, price: float) -> float:
+        """The lots a share buys at a price; a share of 1 or less never more than margin and fee allow."""
+        instrument, leverage = self.instruments[order.k], self.options.leverage
+        value = order.share * available * leverage / (1.0 + instrument.taker)
+        if order.share <= 1.0:
+            value = min(value, available * leverage / (1.0 + leverage * instrument.taker))
         if instrument.kind == "inverse":
-            return instrument.floor_lot(budget * price / (instrument.multiplier * (1.0 + instrument.taker)))
-        return instrument.floor_lot(budget / (price * instrument.multiplier * (1.0 + instrument.taker)))
+            return instrument.floor_lot(value * price / instrument.multiplier)
+        return instrument.floor_lot(value / (price * instrument.multiplier))
 
     def volume_left(self, k: int, i: int) -> float:
         """What volume_share still allows in bar i, floored to the lot (rules 4.5)."""
@@ -183,7 +198,7 @@ class Execution:
             self.reject(order, "below min notional")
             return
         if opening > 0.0 and not self.affordable(k, order.side, closing, opening, qty, price, maker):
-            if closing > 0.0:
+            if closing > 0.0 and order.tif != "FOK":
                 price = self.paid(order, raw, closing, i, slipped=slipped, opening=False)
                 self.fill(order, price, closing, i, maker=maker)
             self.reject(order, "insufficient margin")
@@ -234,7 +249,8 @@ class Execution:
         if order.qty - order.filled <= TINY * order.qty:
             self.end(order, "filled", order.role)
         self.book(order, price, qty, i, fee, maker, self.seen(order, k, i))
-        self.bracket(order, price, qty, i)
+        opened = qty if before * order.side >= 0.0 else qty - abs(before)
+        self.bracket(order, price, qty, opened, i)
         self.one_cancels_other(order)
         self.position_closed(k, before)
 
@@ -253,7 +269,9 @@ class Execution:
     def seen(self, order: Order, k: int, i: int) -> int:
         """When the strategy learns of a fill (spec, stamps)."""
         response = self.response_latency(self.now)
-        if self.phase != "inside":
+        if self.phase == "close":
+            return self.now + max(response, 1)  # the equity row of that close is without it
+        if self.phase == "open":
             return self.now + response
         return max(self.now, max(self.bars[k][i].open_ts, order.arrival) + response)
 
@@ -266,73 +284,6 @@ class Execution:
         """Order latency as of the decision."""
         table = self.options.latency_table
         return self.options.order_latency if not table else as_of(table, ts)[1]
-
-    def bracket(self, order: Order, price: float, qty: float, i: int) -> None:
-        """Children belong to the filled quantity (rules 4.3).
-
-        Born at the first fill, they grow with more fills and shrink with a sibling's; a fill that finds none
-        of them live bears new ones.
-        """
-        if order.child:
-            self.shrink(order, qty)
-            return
-        alive = [child for child in self.children(order) if child.live]
-        for child in alive:
-            child.qty += qty
-        if not alive:
-            self.bear(order, price, qty, i)
-
-    def bear(self, entry: Order, price: float, qty: float, i: int) -> None:
-        """Create stop, trail and target of an entry, in this order."""
-        common = {"k": entry.k, "side": -entry.side, "reduce_only": True, "qty": qty, "status": "open",
-                  "parent": entry, "looked": True, "rested": True}
-        born = []
-        if entry.stop is not None:
-            born.append(self.new_order(kind="stop", trigger=entry.stop, role="stop", **common))
-        if entry.trail is not None and entry.kind != "trailing":
-            trail = {"trail": entry.trail, "extreme": price, "role": "trail"}
-            born.append(self.new_order(kind="trailing", **trail, **common))
-        if entry.target is not None:
-            born.append(self.new_order(kind="limit", price=entry.target, role="target", **common))
-        if self.options.exits_from == "next_bar":
-            return
-        for child in born:
-            if self.phase == "inside":
-                self.born_inside.append(child)
-            elif self.phase == "open":
-                child.works_in = i
-
-    def shrink(self, child: Order, qty: float) -> None:
-        """One exit filled: its siblings protect so much less, nothing once it is whole; no more entering."""
-        for sibling in self.children(child.parent):
-            if sibling is child or not sibling.live:
-                continue
-            if child.status != "filled":
-                sibling.qty -= qty
-            if child.status == "filled" or sibling.qty - sibling.filled <= TINY * sibling.qty:
-                self.cancel(sibling, "other order of the group filled")
-        self.cancel(child.parent, "other order of the group filled")
-
-    def one_cancels_other(self, order: Order) -> None:
-        """The first fill of a group ends its other orders, those on their way at their arrival."""
-        if not order.group or order.n_fills > 1:
-            return
-        for other in self.orders:
-            if other is order or other.group != order.group:
-                continue
-            if other.live:
-                self.cancel(other, "other order of the group filled")
-            elif other.status == "pending" and other.sent:
-                other.group_filled = True
-
-    def position_closed(self, k: int, before: float) -> None:
-        """Bracket exits that no longer reduce are cancelled once the position closed or turned."""
-        after = self.ledger.positions[k].qty
-        if after != 0.0 and after * before >= 0.0:
-            return
-        for child in self.live(k):
-            if child.child and child.side * after >= 0.0:
-                self.cancel(child, "position closed")
 
 
 def trade_reason(order: Order) -> str:

@@ -37,35 +37,52 @@ class Liquidation(Execution):
         return self.instruments[k].notional(position.qty, position.entry) / self.options.leverage
 
     def test_margin(self, k: int, price: float, *, bar_open: float | None = None) -> None:
-        """Liquidate k if the account is at or under its maintenance at `price`.
+        """Liquidate k if the account is at or under its maintenance at `price`; see `margin_level`."""
+        level = self.margin_level(k, price, bar_open=bar_open)
+        if level is not None:
+            self.liquidate(k, level)
+
+    def margin_level(self, k: int, price: float, *, bar_open: float | None = None) -> float | None:
+        """The price at which k goes if it trades at `price`, None if it stays.
 
         With `bar_open`, `price` is the adverse extreme of a bar and the liquidation happens on the way to it.
         """
         position, instrument = self.ledger.positions[k], self.instruments[k]
         if position.qty == 0.0 or not instrument.tiers:
-            return
+            return None
         money, other_maintenance = self.backing(k)
         gain = self.ledger.unrealised(k, price)
         if money + gain > other_maintenance + self.maintenance_of(k, price):
-            return
-        if bar_open is not None:
-            level = self.liquidation_price(k, price, money, other_maintenance)
-            price = min(bar_open, level) if position.qty > 0.0 else max(bar_open, level)
-        self.liquidate(k, price)
+            return None
+        if bar_open is None:
+            return price
+        level = self.liquidation_price(k, price, money, other_maintenance)
+        return min(bar_open, level) if position.qty > 0.0 else max(bar_open, level)
 
     def liquidation_price(self, k: int, tested: float, money: float, other_maintenance: float) -> float:
-        """Price at which money + gain = maintenance, with the tier of the tested price.
+        """Price nearest to the position's entry side at which money + gain = maintenance, by its own tier.
+
+        Where no tier holds the price it gives, the tier of the tested price counts.
 
         linear   money + q m (P - E) = M + |q| m P r - a
         inverse  money + q m (1/E - 1/P) = M + |q| m r / P - a
         """
         position, instrument = self.ledger.positions[k], self.instruments[k]
         q, m, entry = position.qty, instrument.multiplier, position.entry
-        rate, amount = instrument.tier(instrument.notional(q, tested))
-        if instrument.kind == "inverse":
-            per_unit = (money + q * m / entry + amount - other_maintenance) / (q * m + abs(q) * m * rate)
-            return 1.0 / per_unit if per_unit > 0.0 else math.inf
-        return (other_maintenance - amount - money + q * m * entry) / (q * m - abs(q) * m * rate)
+
+        def root(rate: float, amount: float) -> float:
+            if instrument.kind == "inverse":
+                per_unit = (money + q * m / entry + amount - other_maintenance) / (q * m + abs(q) * m * rate)
+                return 1.0 / per_unit if per_unit > 0.0 else math.inf
+            return (other_maintenance - amount - money + q * m * entry) / (q * m - abs(q) * m * rate)
+
+        own = [
+            price for _, *tier in instrument.tiers
+            if (price := root(*tier)) > 0.0 and instrument.tier(instrument.notional(q, price)) == tuple(tier)
+        ]  # fmt: skip
+        if own:
+            return max(own) if q > 0.0 else min(own)
+        return root(*instrument.tier(instrument.notional(q, tested)))
 
     def liquidate(self, k: int, price: float) -> None:
         """Cancel everything of k, close the whole position at `price` with the taker fee."""

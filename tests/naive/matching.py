@@ -40,7 +40,7 @@ class Matching(Liquidation):
 
     def look_all(self, orders: list[Order], price: float, i: int, phase: str) -> None:
         """Look at one price with many orders."""
-        for order in sorted(orders, key=lambda o: (not o.is_exit, o.age)):
+        for order in sorted(orders, key=lambda o: (not o.is_exit, o.arrival, o.age)):
             if order.live:
                 self.look(order, price, i, phase)
 
@@ -50,7 +50,7 @@ class Matching(Liquidation):
         first = not order.looked
         if first and order.kind == "trailing" and order.extreme is None:
             order.extreme = price
-        if first and order.post_only and order.kind == "limit" and order.through(price):
+        if first and order.post_only and order.works_as_limit and order.through(price):
             self.reject(order, "post-only would take")
             return
         self.meet(order, price, i)
@@ -69,6 +69,9 @@ class Matching(Liquidation):
             if not order.through(price):
                 return
             order.triggered = True
+            if order.kind == "stop_limit" and order.post_only and order.through(price):
+                self.reject(order, "post-only would take")
+                return
         if order.works_as_limit and not order.through(price):
             return
         self.attempt(order, price, i, maker=maker, slipped=not order.works_as_limit)
@@ -82,29 +85,69 @@ class Matching(Liquidation):
         self.phase, self.born_inside = "inside", []
         orders = [o for o in self.live(k) if o.works_in == i and not o.works_as_market]
         ambiguous = self.two_touched(orders, bar)
-        for order in self.inside_order(orders, bar):
-            if order.live:
-                self.match_inside(order, bar, i)
-        ambiguous = self.inside_entries(bar, i) or ambiguous
-        self.ambiguous += ambiguous
+        ambiguous = self.inside_and_liquidation(self.inside_order(orders, bar), bar, i) or ambiguous
+        self.ambiguous += self.inside_entries(bar, i) or ambiguous
         for order in orders + self.born_inside:
             if order.live and order.kind == "trailing" and not order.triggered:
                 best = bar.high if order.side < 0 else bar.low
                 order.extreme = max(order.extreme, best) if order.side < 0 else min(order.extreme, best)
-        position = self.ledger.positions[k].qty
-        if not any(bar.open_ts < ts <= bar.close_ts for ts, _ in self.case.mark[k]):
-            self.test_margin(k, bar.low if position > 0.0 else bar.high, bar_open=bar.open)
+        self.liquidate_in(k, bar)
         self.last[k] = bar.close
         if self.options.at == "close":
             self.look_all([o for o in self.live(k) if not o.looked], bar.close, i, "close")
 
+    def inside_and_liquidation(self, turn: list[Order], bar: Bar, i: int) -> bool:
+        """Orders in their turn, exits beyond a liquidation after it; True if a target was touched as well."""
+        level = self.liquidation_in(turn[0].k, bar) if turn else None
+        ambiguous = level is not None and any(self.is_target(o) and o.touched(bar) for o in turn)
+        later = []
+        for order in turn:
+            if level is not None and self.after_liquidation(order, bar, level):
+                later.append(order)
+            elif order.live:
+                self.match_inside(order, bar, i)
+        if level is not None:
+            self.liquidate_in(turn[0].k, bar)
+        for order in later:
+            if order.live:
+                self.match_inside(order, bar, i)
+        return ambiguous
+
+    def liquidate_in(self, k: int, bar: Bar) -> None:
+        """Liquidate what this bar's range does not leave standing."""
+        level = self.liquidation_in(k, bar)
+        if level is not None:
+            self.liquidate(k, level)
+
+    def liquidation_in(self, k: int, bar: Bar) -> float | None:
+        """Where this bar's range liquidates the position, None if not or if mark prices decide."""
+        if any(bar.open_ts < ts <= bar.close_ts for ts, _ in self.case.mark[k]):
+            return None
+        adverse = bar.low if self.ledger.positions[k].qty > 0.0 else bar.high
+        return self.margin_level(k, adverse, bar_open=bar.open)
+
+    def is_target(self, order: Order) -> bool:
+        """A limit against the position."""
+        return order.works_as_limit and self.ledger.positions[order.k].qty * order.side < 0.0
+
+    def after_liquidation(self, order: Order, bar: Bar, level: float) -> bool:
+        """Does the path of the bar meet this exit only beyond the liquidation price?"""
+        position = self.ledger.positions[order.k].qty
+        if position * order.side >= 0.0:
+            return False
+        if order.works_as_stop:
+            return order.level() < level if position > 0.0 else order.level() > level
+        if self.options.intrabar == "open_first":
+            return abs(order.level() - bar.open) > abs(level - bar.open)
+        return self.options.intrabar == "worst"
+
     def two_touched(self, orders: list[Order], bar: Bar) -> bool:
-        """A stop-type and a limit of one bracket or one group both within the bar's range."""
+        """A stop-type and a limit that exit one position, or are of one group, both within the range."""
         for stop in orders:
             for limit in orders:
-                one_bracket = stop.child and stop.parent is limit.parent
+                exits = stop.reduce_only and limit.reduce_only and stop.side == limit.side
                 one_group = stop.group and stop.group == limit.group
-                if ((one_bracket or one_group) and stop.works_as_stop and limit.works_as_limit
+                if ((exits or one_group) and stop.works_as_stop and limit.works_as_limit
                         and stop.touched(bar) and limit.touched(bar)):
                     return True
         return False
@@ -113,10 +156,12 @@ class Matching(Liquidation):
         """The order of tests under the intrabar rule (rules 4.3)."""
         rule = self.options.intrabar
         if rule == "best":
-            return sorted(orders, key=lambda o: (o.works_as_stop, o.age))
+            return sorted(orders, key=lambda o: (o.works_as_stop, o.arrival, o.age))
         if rule == "worst":
-            return sorted(orders, key=lambda o: (not o.works_as_stop, o.age))
-        return sorted(orders, key=lambda o: (abs(o.level() - bar.open), not o.works_as_stop, o.age))
+            return sorted(orders, key=lambda o: (not o.works_as_stop, o.arrival, o.age))
+        return sorted(
+            orders, key=lambda o: (abs(o.level() - bar.open), not o.works_as_stop, o.arrival, o.age)
+        )
 
     def match_inside(self, order: Order, bar: Bar, i: int) -> None:
         """One order against the range of a bar (rules 4.2, 4.4)."""
@@ -132,7 +177,9 @@ class Matching(Liquidation):
         if order.kind != "stop_limit":
             self.attempt(order, raw, i, maker=False, slipped=True)
         elif self.options.intrabar == "best":
-            if order.through(raw):
+            if order.through(raw) and order.post_only:
+                self.reject(order, "post-only would take")
+            elif order.through(raw):
                 self.attempt(order, raw, i, maker=False, slipped=False)
             elif order.touched(bar):
                 self.attempt(order, order.level(), i, maker=True, slipped=False)
