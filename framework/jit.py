@@ -18,6 +18,8 @@ from typing import Any
 
 import numba
 from numba import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Flags, compile_extra
 
 KERNEL_ROOMS = ("jit.py", "arena.py", "records.py", "indicators.py", "indicators", "engine")
 
@@ -116,6 +118,8 @@ def kernel(
             )
         if jit_enabled() and signature is None:
             plain_template(made)
+            if not store:
+                compile_into_callers(made)
         return made
 
     return compiled
@@ -152,6 +156,49 @@ def plain_template(made: Any) -> None:
         )
 
     made.get_call_template = unliteral
+
+
+class PartLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code that runs only as part of its callers': optimised and turned into machine code with them, once.
+
+    numba would do both for every kernel by itself as well, for nobody: half of the engine's compile time.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, name: str, env: Any) -> None:
+        """No environment: kernels hold no Python objects."""
+
+
+def compile_into_callers(made: Any) -> None:
+    """Make a dispatcher's code part of its callers' (numba's internals, as of 0.61 to 0.68)."""
+    compiler = made._compiler
+
+    def compile_core(args: Any, return_type: Any) -> Any:
+        flags = Flags()
+        compiler.targetdescr.options.parse_as_flags(flags, compiler.targetoptions)
+        context = compiler.targetdescr.target_context
+        return compile_extra(
+            compiler.targetdescr.typing_context, context, compiler.py_func, args=args, return_type=return_type,
+            flags=flags, locals=compiler.locals, pipeline_class=compiler.pipeline_class,
+            library=PartLibrary(context.codegen(), compiler.py_func.__qualname__),
+        )  # fmt: skip
+
+    compiler._compile_core = compile_core
 
 
 def native(function: Callable[..., Any]) -> Any:

@@ -92,7 +92,7 @@ def test_misuse_of_the_broker_is_told_by_line() -> None:
     assert "below lot" in words
     assert "order(stop=nan): is an indicator not ready yet?" in problem(NotReady)
     assert "NotANumber.trade, test_rehearsal.py:" in problem(NotANumber)
-    assert "give exactly one of qty and share" in problem(NotANumber)
+    assert "order(qty=nan): is an indicator not ready yet?" in problem(NotANumber)
     assert "give exactly one of qty and share" in problem(Both)
     assert "side is +1 (buy) or -1 (sell), not 0" in problem(Side)
     assert "order(price=-5.0): above 0" in problem(Negative)
