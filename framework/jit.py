@@ -193,8 +193,9 @@ def compile_into_callers(made: Any) -> None:
         compiler.targetdescr.options.parse_as_flags(flags, compiler.targetoptions)
         context = compiler.targetdescr.target_context
         return compile_extra(
-            compiler.targetdescr.typing_context, context, compiler.py_func, args=args, return_type=return_type,
-            flags=flags, locals=compiler.locals, pipeline_class=compiler.pipeline_class,
+            compiler.targetdescr.typing_context, context, compiler.py_func, args=args,
+            return_type=return_type, flags=flags, locals=compiler.locals,
+            pipeline_class=compiler.pipeline_class,
             library=PartLibrary(context.codegen(), compiler.py_func.__qualname__),
         )  # fmt: skip
 

@@ -13,10 +13,24 @@ from numpy.typing import NDArray
 from framework import metrics
 from framework.engine.tables import Tables
 from framework.instruments import Instrument
-from framework.records import CLOSE, INVERSE, KIND_NAMES, LIQUIDATION, NEVER, REASONS, STATUS_NAMES, TIF_NAMES
+from framework.records import (
+    CLOSE,
+    INVERSE,
+    KIND_NAMES,
+    LIMIT,
+    LIQUIDATION,
+    NEVER,
+    REASONS,
+    STATUS_NAMES,
+    STOP,
+    STOP_LIMIT,
+    TIF_NAMES,
+    TRAILING,
+)
 
 Rows = NDArray[Any]
 SIDES = {1: "buy", -1: "sell", 0: ""}
+RESTING = (LIMIT, STOP, STOP_LIMIT, TRAILING)  # kinds that a bar's range can fill
 BOUND_METRICS = ("final_equity", "total_return", "max_drawdown", "sharpe", "trades", "ambiguous_bars")
 THINNED = 4000  # points of the price curve a page keeps for each instrument
 
@@ -131,13 +145,7 @@ class Outcome:
         """
         from framework.engine.trace import account_rows
 
-        rows, positions = account_rows(self.tables)
-        if sample and len(rows):
-            first, last = int(rows["ts"][0]), int(rows["ts"][-1])
-            grid = np.arange(-(-first // sample) * sample, last + 1, sample)
-            at = np.searchsorted(rows["ts"], grid, side="right") - 1
-            rows, positions = rows[at].copy(), positions[at]
-            rows["ts"] = grid
+        rows, positions = account_rows(self.tables, sample)
         frame = pl.DataFrame({name: np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()})
         for k in range(1, len(self.ids)):
             frame = frame.with_columns(
@@ -233,13 +241,12 @@ def plain_bytes(values: Rows) -> bytes:
 
 
 def bounds(outcome: Outcome, chosen_rule: str, rerun: Callable[[str], Tables]) -> dict[str, dict[str, Any]]:
-    """Return key metrics under "worst", the chosen rule, and "best"; without an ambiguous bar all three are
-    one run.
-    """
+    """Return key metrics under "worst", the chosen rule, and "best"; one run where no order ever rested."""
     chosen = {name: outcome.metrics()[name] for name in BOUND_METRICS}
     found = {"worst": chosen, "chosen": chosen, "best": chosen}
+    rests = bool(np.isin(outcome.order_rows["kind"], RESTING).any())
     for rule in ("worst", "best"):
-        if rule != chosen_rule and outcome.tables.clock["ambiguous"]:
+        if rule != chosen_rule and rests:
             other = Outcome(rerun(rule)).metrics()
             found[rule] = {name: other[name] for name in BOUND_METRICS}
     return found

@@ -74,7 +74,7 @@ golden("whole_share_with_leverage", "6.1", bars(FLAT, FLAT), [order(1, t(1), "bu
        [F(1, t(1), 100.0, 497.0)], {1: DONE}, options={"leverage": 5.0, "taker": 0.001})
 golden("whole_share_with_impact", "6.1", bars("100 100 100 100 100", "100 100 100 100 100"),
        [order(1, t(1), "buy 0 market", share=1.0)],
-       # 100 units of a volume of 100 would pay 110: 10000 / 110 = 90.9 -> 90, which pay 100 (1 + 0.1 sqrt(0.9))
+       # 100 units of a volume of 100 would pay 110: 10000 / 110 -> 90, which pay 100 (1 + 0.1 sqrt(0.9))
        [F(1, t(1), 100.0 * (1.0 + 0.1 * 0.9**0.5), 90.0)], {1: DONE}, options={"impact": 0.1})
 golden("nothing_is_free", "6.1", bars(FLAT, FLAT, FLAT),
        [order(1, t(1), "buy 100 market"), order(2, t(2), "buy 0 market", share=0.5)],

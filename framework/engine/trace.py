@@ -50,9 +50,12 @@ class Trips(NamedTuple):
 trips_at = arena(Trips, (TRIP, LOT, SEEN))
 
 
-@entry("int64(int64, int64, int64)")
-def walk(address, out, n_rows):
-    """Apply fills and journal entries again up to each equity row, on the strategy's side."""
+@entry("int64(int64, int64, int64, int64)")
+def walk(address, out, n_rows, by_time):
+    """Apply fills and journal entries again up to each equity row, on the strategy's side.
+
+    With `by_time` 1 the rows are any times, and what was known at each counts; else those of the run.
+    """
     sim = sim_at(address)
     t = trace_at(out)
     c = sim.clock[0]
@@ -62,7 +65,9 @@ def walk(address, out, n_rows):
     for r in range(n_rows):
         row = t.rows[r]
         ts = row["ts"]
-        while f < c["n_fills"] and sim.fills[f]["row"] <= r:
+        while f < c["n_fills"]:
+            if (sim.fills[f]["seen_ts"] > ts) if by_time == 1 else (sim.fills[f]["row"] > r):
+                break
             fill = sim.fills[f]
             k = fill["instrument"]
             book_fill(
@@ -75,7 +80,9 @@ def walk(address, out, n_rows):
                 c["leverage"],
             )
             f += 1
-        while j < c["n_journal"] and sim.journal[j]["row"] <= r:
+        while j < c["n_journal"]:
+            if (sim.journal[j]["ts"] > ts) if by_time == 1 else (sim.journal[j]["row"] > r):
+                break
             entry_row = sim.journal[j]
             total = t.total[0]
             if entry_row["kind"] == J_FUNDING:
@@ -109,11 +116,16 @@ def walk(address, out, n_rows):
     return f
 
 
-def account_rows(tables: Tables) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the ROW table and positions (rows, instruments) of a finished run."""
+def account_rows(tables: Tables, sample: int = 0) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the ROW table and positions (rows, instruments) of a finished run.
+
+    One row per close, or with `sample` one every so many ns, as the strategy knew the account at its time.
+    """
     sim = tables.sim
     n = int(sim.clock[0]["n"])
     ts = row_times(sim)[: int(sim.clock[0]["rows"])]
+    if sample and len(ts):
+        ts = np.arange(-(-int(ts[0]) // sample) * sample, int(ts[-1]) + 1, sample)
     rows = np.zeros(max(len(ts), 1), ROW)
     rows["ts"][: len(ts)] = ts
     total = np.zeros(1, TOTAL)
@@ -123,7 +135,7 @@ def account_rows(tables: Tables) -> tuple[NDArray[Any], NDArray[np.float64]]:
     )
     addresses = np.array([a.ctypes.data for a in out], dtype=np.int64)
     address, held = register(addresses.ctypes.data, out)
-    walk(tables.address, address, len(ts))
+    walk(tables.address, address, len(ts), int(sample > 0))
     del held
     return rows[: len(ts)], out.positions[: len(ts) * n].reshape(-1, n)
 
