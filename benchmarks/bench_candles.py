@@ -15,6 +15,10 @@ from .peers import workload as w
 
 TITLE = "Candles: 525,600 one-minute bars, SMA 10/50 cross"
 OURS = {"compiled": "compiled class", "metrics": "compiled, every metric", "plain": "plain Python class"}
+MORE = {  # what else is measured of ours: class in sma_cross, instruments, options
+    "strict": ("CompiledCross", 1, {"strict": True}), "brackets": ("Brackets", 1, {}),
+    "brackets, plain class": ("PlainBrackets", 1, {}), "two instruments": ("CompiledCross", 2, {}),
+}  # fmt: skip
 PEERS = {
     "vectorbt-rust": ("vectorbt", "rust"), "vectorbt-numba": ("vectorbt", "numba"),
     "backtesting": ("backtesting",), "backtrader": ("backtrader",),
@@ -63,6 +67,24 @@ def ours(which: str) -> dict[str, Any]:
     return {**figures, **memory, "trades": trades, "equity": equity}
 
 
+def more(which: str) -> dict[str, Any]:
+    """One backtest call of another strategy, with other options, or of two instruments."""
+    from framework import backtest
+
+    from . import sma_cross
+
+    name, count, options = MORE[which]
+    bars = sma_cross.market() if count == 1 else sma_cross.market() + sma_cross.market("OTHER")
+    strategy = getattr(sma_cross, name)
+    figures = timed(
+        lambda: backtest(strategy(), bars, cash=w.CASH, costs=sma_cross.COSTS, **options),
+        5 if strategy.compiled else 2,
+    )
+    result = backtest(strategy(), bars, cash=w.CASH, costs=sma_cross.COSTS, **options)
+    trades, equity = int(result.metrics["trades"]), float(result.metrics["final_equity"])
+    return {**figures, "bars": count * w.YEAR, "trades": trades, "equity": equity}
+
+
 def agreement() -> dict[str, Any]:
     """Final equity of our compiled class under each peer's rules."""
     from framework import backtest
@@ -76,6 +98,7 @@ def agreement() -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "floor": floor, "agreement": agreement, **{k: (lambda k=k: ours(k)) for k in OURS},
+    **{k: (lambda k=k: more(k)) for k in MORE},
 }  # fmt: skip
 
 
@@ -112,8 +135,8 @@ def run(peers: bool) -> dict[str, Any]:
     """Take every figure; what is missing is None."""
     rows = {name: part(name) for name in ("floor", *OURS)}
     rows |= {name: peer(name) if peers else None for name in PEERS}
-    return {"machine": machine(), "rows": rows, "agreement": part("agreement"), "command": command(),
-            "ratios": ratios(rows)}  # fmt: skip
+    return {"machine": machine(), "rows": rows, "more": {name: part(name) for name in MORE},
+            "agreement": part("agreement"), "command": command(), "ratios": ratios(rows)}  # fmt: skip
 
 
 # --- what is said about them ------------------------------------------------------------------
@@ -144,7 +167,8 @@ def lines(figures: dict[str, Any]) -> list[str]:
     for name, row in rows.items():
         out.append("| " + " | ".join([OURS.get(name, name), *cells(row, rows)]) + " |")
     out += ["", "bars/s and ratios are of CPU seconds: each engine runs one thread."]
-    rest = (agreement_lines(figures["agreement"]), command_lines(figures["command"]), goals(figures))
+    rest = (more_lines(figures), memory_lines(rows), agreement_lines(figures["agreement"]),
+            command_lines(figures["command"]), goals(figures))  # fmt: skip
     return out + [line for part in rest for line in ("", *part)]
 
 
@@ -156,6 +180,28 @@ def cells(row: dict[str, Any] | None, rows: dict[str, dict[str, Any] | None]) ->
     over = [cell(mine / other if mine and other else None, ".2f") for other in others]
     return [f"{row['wall_s']:.4f}", f"{row['cpu_s']:.4f}", cell(mine, ",.0f"), *over,
             f"{row['peak_rss_mb']:.0f}", f"{row['trades']:,}", f"{row['equity']:,.3f}"]  # fmt: skip
+
+
+def more_lines(figures: dict[str, Any]) -> list[str]:
+    """What else ours was measured at; two instruments count their bars twice."""
+    words, base = [], figures["rows"]["compiled"].get("cpu_s")
+    for name, row in figures["more"].items():
+        if "error" in row:
+            words.append(f"{name} not run ({row['error']})")
+            continue
+        beside = f", {row['cpu_s'] / base - 1:+.0%} CPU" if name == "strict" and base else ""
+        words.append(f"{name} {row['bars'] / row['cpu_s']:,.0f} bars/s ({row['trades']:,} trades{beside})")
+    return ["The same year: " + "; ".join(words) + "."]
+
+
+def memory_lines(rows: dict[str, dict[str, Any] | None]) -> list[str]:
+    """What runs add to the memory of a process that holds the market."""
+    words = []
+    for name, said in OURS.items():
+        row = rows[name] or {}
+        if "market_rss_mb" in row:
+            words.append(f"{said} {row['peak_rss_mb'] - row['market_rss_mb']:.0f} MB")
+    return ["Peak memory of all repeats beyond the process with its market: " + ", ".join(words) + "."]
 
 
 def agreement_lines(found: dict[str, Any]) -> list[str]:

@@ -52,12 +52,38 @@ class CompiledCross(Strategy):
             broker.close()
 
 
-def market() -> Market:
+@compiled
+class Brackets(Strategy):
+    """Always in a trade, on the side of the cross, between a stop and a target 1 % away."""
+
+    fast: int = w.FAST
+    slow: int = w.SLOW
+
+    def setup(self):
+        self.fast_mean = sma.state(self.fast)
+        self.slow_mean = sma.state(self.slow)
+
+    def on_bar(self, bar, broker):
+        fast = sma(self.fast_mean, bar.close)
+        slow = sma(self.slow_mean, bar.close)
+        if broker.position == 0.0 and broker.orders == 0 and slow == slow:
+            side = 1 if fast > slow else -1
+            step = side * 0.01 * bar.close
+            broker.order(side, qty=1.0, stop=bar.close - step, target=bar.close + step)
+
+
+class PlainBrackets(Brackets):
+    """The same, as an ordinary class."""
+
+    compiled = False
+
+
+def market(symbol: str = "WALK") -> Market:
     """Return the year of made one-minute bars."""
     bars = w.candles()
     columns: dict[str, Any] = {name: np.ascontiguousarray(bars[:, i]) for i, name in enumerate(w.COLUMNS)}
     columns["ts"] = (w.START_S + np.arange(len(bars), dtype=np.int64) * 60) * 1_000_000_000
-    made = Instrument("synthetic:WALK")
+    made = Instrument(f"synthetic:{symbol}")
     return Market.from_candles(columns, made, "1m", stamp="open", time="ts", unit="ns", name="made walk")
 
 

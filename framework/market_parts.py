@@ -186,6 +186,13 @@ def join_bars(market: Market, interval: int | None) -> Joined:
             has = interval in market.intervals(k)
             others[k] = (market if has else market.resample(interval, k)).bars[k, interval]
     match = [market.match_bars(k) for k in range(count)]
+    for k, rows in others.items():
+        if len(rows) and len(match[k]) and rows[-1]["close_ts"] + intervals[k] <= match[k][-1]["close_ts"]:
+            words, ends = format_interval(intervals[k]), format_time(int(rows[-1]["close_ts"]))
+            raise ConfigError(
+                f"bars: the {words} bars of {market.instruments[k].id} end at {ends}, finer ones go on; "
+                "leave them out of the market, and they are made of the finer ones"
+            )
     bars, spans = end_to_end([*match, *others.values()], BAR)
     shown = dict(zip(others, spans[count:], strict=True))
     return Joined(bars, spans[:count], [shown.get(k, spans[k]) for k in range(count)], intervals)

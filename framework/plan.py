@@ -67,8 +67,9 @@ class Plan:
 
 
 def with_rule(plan: Plan, rule: str) -> Plan:
-    """Return the plan under another intrabar rule."""
-    return replace(plan, fills=replace(plan.fills, intrabar=rule))
+    """Return the plan under another intrabar rule; "best" gives up a preset's preference for stops."""
+    stop_first = plan.fills.stop_first and rule != "best"
+    return replace(plan, fills=replace(plan.fills, intrabar=rule, stop_first=stop_first))
 
 
 def make_plan(
