@@ -27,6 +27,11 @@ golden("older_limit_first", "4.3", bars(FLAT, FLAT, "100 100 97 100 10"),
        # ten units trade: for the order that has rested since t(1), though its row comes second
        [F(2, t(3), 98.0, 10.0)], {1: ("open", ""), 2: DONE}, options={"volume_share": 1.0})
 
+golden("nearer_limit_first", "4.3", bars(FLAT, FLAT, "100 100 96 100 10"),
+       [order(1, t(1), "buy 10 limit 97"), order(2, t(1), "buy 10 limit 98")],
+       # on its way down the price meets 98 first
+       [F(2, t(3), 98.0, 10.0)], {1: ("open", ""), 2: DONE}, options={"volume_share": 1.0})
+
 # ---- 4.3 a bracket belongs to what opened
 
 golden("no_bracket_for_what_closes", "4.3", bars(FLAT, FLAT, FLAT, "100 111 100 111"),

@@ -29,6 +29,8 @@ from framework.records import (
     WORST,
 )
 
+ALL, ONLY_STOPS, ONLY_LIMITS = 0, 1, 2
+
 
 @kernel(store=False)
 def sweep(sim: Sim):
@@ -221,22 +223,11 @@ def comes_after_liquidation(sim: Sim, order, k, bar, level):
 
 
 @kernel(store=False)
-def inside_by_kind(sim: Sim, k, bar, bar_row, n, stops_first, level):
-    """Two passes by age: stop-type orders and limits, in the order the rule wants."""
-    for turn in range(2):
-        for j in range(n):
-            row = sim.live[j]
-            order = sim.orders[row]
-            if not takes_part(sim, order, k, bar_row) or comes_after_liquidation(sim, order, k, bar, level):
-                continue
-            if is_stop_type(order) == ((turn == 0) == stops_first) and sim.scratch[j] == 0.0:
-                sim.scratch[j] = 1.0
-                try_inside(sim, row, bar, k)
+def inside_by_distance(sim: Sim, k, bar, bar_row, n, level, kinds):
+    """Test orders whose level is nearer to the open first; ties: stops, then age.
 
-
-@kernel(store=False)
-def inside_by_distance(sim: Sim, k, bar, bar_row, n, level):
-    """Orders whose level is nearer to the open come first; ties: stops, then age."""
+    `kinds` is ALL, ONLY_STOPS or ONLY_LIMITS; scratch marks what was tested.
+    """
     while True:
         best = NONE
         best_distance = math.inf
@@ -245,9 +236,11 @@ def inside_by_distance(sim: Sim, k, bar, bar_row, n, level):
             order = sim.orders[sim.live[j]]
             if sim.scratch[j] != 0.0 or not takes_part(sim, order, k, bar_row):
                 continue
+            stop = is_stop_type(order)
+            if kinds != ALL and stop != (kinds == ONLY_STOPS):
+                continue
             if comes_after_liquidation(sim, order, k, bar, level):
                 continue
-            stop = is_stop_type(order)
             price = trigger_level(sim, order) if stop else order["price"]
             distance = abs(price - bar["open"])
             if distance < best_distance or (distance == best_distance and stop and not best_stop):
@@ -265,9 +258,10 @@ def inside_in_turn(sim: Sim, k, bar, bar_row, n, level):
     """Test the first `n` live orders inside the bar, each once, in the order the intrabar rule wants."""
     rule = sim.clock[0]["intrabar"]
     if rule == OPEN_FIRST:
-        inside_by_distance(sim, k, bar, bar_row, n, level)
-    else:
-        inside_by_kind(sim, k, bar, bar_row, n, rule == WORST, level)
+        inside_by_distance(sim, k, bar, bar_row, n, level, ALL)
+        return
+    inside_by_distance(sim, k, bar, bar_row, n, level, ONLY_STOPS if rule == WORST else ONLY_LIMITS)
+    inside_by_distance(sim, k, bar, bar_row, n, level, ONLY_LIMITS if rule == WORST else ONLY_STOPS)
 
 
 @kernel(store=False)

@@ -123,10 +123,10 @@ def accept(sim: Sim, row, ts):
     order = sim.orders[row]
     if order["status"] != PENDING:
         return
-    if order["dropped"] == 1:
+    if c["bust"] == 0 and order["dropped"] == 1:
         finish(sim, row, CANCELLED, R_GROUP, ts)
         return
-    if sim.clock[0]["bust"] == 0 and order["expire_ts"] <= ts:
+    if c["bust"] == 0 and order["expire_ts"] <= ts:
         finish(sim, row, EXPIRED, R_EXPIRED, ts)
         return
     reason = refusal(sim, order)

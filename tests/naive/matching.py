@@ -153,15 +153,15 @@ class Matching(Liquidation):
         return False
 
     def inside_order(self, orders: list[Order], bar: Bar) -> list[Order]:
-        """The order of tests under the intrabar rule (rules 4.3)."""
+        """The order of tests under the intrabar rule: nearer to the open first, then by age (rules 4.3)."""
         rule = self.options.intrabar
-        if rule == "best":
-            return sorted(orders, key=lambda o: (o.works_as_stop, o.arrival, o.age))
-        if rule == "worst":
-            return sorted(orders, key=lambda o: (not o.works_as_stop, o.arrival, o.age))
-        return sorted(
-            orders, key=lambda o: (abs(o.level() - bar.open), not o.works_as_stop, o.arrival, o.age)
-        )
+
+
+        def turn(o: Order) -> tuple[float | int, ...]:
+            kind = 0 if rule == "open_first" else int(o.works_as_stop == (rule == "best"))
+            return (kind, abs(o.level() - bar.open), not o.works_as_stop, o.arrival, o.age)
+
+        return sorted(orders, key=turn)
 
     def match_inside(self, order: Order, bar: Bar, i: int) -> None:
         """One order against the range of a bar (rules 4.2, 4.4)."""
