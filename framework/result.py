@@ -17,7 +17,8 @@ from framework.errors import ResultError
 from framework.report import compare, page
 from framework.report.compare import show, visible
 from framework.report.plots import thin
-from framework.result_store import FRAMES, TABLES, plain, publish, read_files, write_files
+from framework.result_diff import different, flat, table_difference
+from framework.result_store import FRAMES, TABLES, publish, read_files, write_files
 
 Bounds = Mapping[str, Mapping[str, Any]]
 Table = pl.DataFrame | Callable[[], pl.DataFrame] | None
@@ -39,6 +40,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     for table, text in _COLUMNS.items()
 }
 """Columns of the result tables (rules.md 2), times int64 ns UTC; what a table without rows has."""
+POSITION = "position:"  # and an id: the equity table's further columns where there are several instruments
 
 
 class Result:
@@ -177,8 +179,7 @@ class Result:
         place = Path(folder)
         doc, metrics, frames, cassette = read_files(place)
         for name, frame in frames.items():
-            if name != "decisions" and frame.columns != list(SCHEMAS[name]):
-                raise ResultError(f"{place / name}.parquet: columns are not those of a {name} table")
+            check_columns(place, name, frame)
         bounds = doc.get("bounds")
         result = cls(
             **cast("dict[str, Any]", frames),
@@ -212,14 +213,14 @@ class Result:
         Compared: fingerprint, status, the tables, metrics; where those differ, parameters and manifest too
         (they may say why; versions alone are no difference).
         """
-        found = _different({"fingerprint": self.fingerprint}, {"fingerprint": other.fingerprint})
-        found += _different({"status": self.status}, {"status": other.status})
+        found = different({"fingerprint": self.fingerprint}, {"fingerprint": other.fingerprint})
+        found += different({"status": self.status}, {"status": other.status})
         for name in TABLES:
-            found += _table_difference(name, self._table(name), other._table(name))
-        found += _different(_flat(self.metrics, "metrics"), _flat(other.metrics, "metrics"))[:1]
+            found += table_difference(name, self._table(name), other._table(name))
+        found += different(flat(self.metrics, "metrics"), flat(other.metrics, "metrics"))[:1]
         if found:
-            found += _different(_flat(self.params, "params"), _flat(other.params, "params"))
-            found += _different(_flat(self.manifest, "manifest"), _flat(other.manifest, "manifest"))
+            found += different(flat(self.params, "params"), flat(other.params, "params"))
+            found += different(flat(self.manifest, "manifest"), flat(other.manifest, "manifest"))
         return found
 
     def table(self) -> str:
@@ -289,6 +290,25 @@ class Result:
         )
 
 
+def check_columns(place: Path, name: str, frame: pl.DataFrame) -> None:
+    """Refuse a table whose columns or their types are not those of `SCHEMAS`.
+
+    The equity table of several instruments has one `position:<id>` column more for each but the first.
+    """
+    if name == "decisions":  # an analyst of one's own may add columns
+        return
+    wanted, found = SCHEMAS[name], dict(frame.schema)
+    if name == "equity":
+        more = [c for c in frame.columns[len(wanted) :] if c.startswith(POSITION) and c != POSITION]
+        wanted = {**wanted, **dict.fromkeys(more, pl.Float64)}
+    if list(found.items()) == list(wanted.items()):
+        return
+    odd = next((f"{c}:{t}" for c, t in found.items() if wanted.get(c) != t), None)
+    lacks = next((c for c in wanted if c not in found), None)
+    why = f"column {odd}" if odd else f"no column {lacks}" if lacks else "their order"
+    raise ResultError(f"{place / name}.parquet: columns are not those of the {name} table ({why})")
+
+
 def _safe(text: object) -> str:
     return html.escape(visible(text), quote=True)
 
@@ -296,55 +316,3 @@ def _safe(text: object) -> str:
 def _undefined(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return metrics with JSON's null read back as NaN."""
     return {name: math.nan if value is None else value for name, value in metrics.items()}
-
-
-def _flat(value: Any, name: str) -> dict[str, Any]:
-    """Return nested mappings as {"a.b": value} in JSON's terms."""
-    if not isinstance(value, Mapping):
-        return {name: plain(value)}
-    found: dict[str, Any] = {}
-    for key, item in value.items():
-        found |= _flat(item, f"{name}.{key}")
-    return found
-
-
-def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
-    names = dict.fromkeys((*here, *there))
-    return [
-        f"{name}: {here.get(name, 'absent')!r} here, {there.get(name, 'absent')!r} there"
-        for name in names
-        if here.get(name, "absent") != there.get(name, "absent")
-    ]
-
-
-def _table_difference(name: str, here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
-    """Return at most one line: the first row, and in it the first column, that differs."""
-    if here.schema != there.schema:
-        return [f"{name}: columns {_columns(here)} here, {_columns(there)} there"]
-    rows = min(here.height, there.height)
-    found: list[tuple[int, str]] = []
-    for column in here.columns:
-        unequal = _unequal(here[column][:rows], there[column][:rows])
-        if unequal.any():
-            found.append((int(np.argmax(unequal)), column))
-    if found:
-        row, column = min(found, key=lambda pair: pair[0])
-        return [
-            f"{name}: row {row}, column {column}: {here[column][row]!r} here, {there[column][row]!r} there"
-        ]
-    if here.height != there.height:
-        return [f"{name}: {here.height} rows here, {there.height} there; the first {rows} are equal"]
-    return []
-
-
-def _columns(frame: pl.DataFrame) -> str:
-    return " ".join(f"{name}:{kind}" for name, kind in frame.schema.items())
-
-
-def _unequal(one: pl.Series, other: pl.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which rows differ; NaN equals NaN, 0.0 is not -0.0, null equals null."""
-    unequal = one.ne_missing(other).to_numpy()
-    if one.dtype == pl.Float64:
-        signs = np.signbit(one.to_numpy()) != np.signbit(other.to_numpy())
-        unequal = unequal | signs & (one == 0.0).fill_null(False).to_numpy()
-    return cast("np.ndarray[Any, np.dtype[np.bool_]]", unequal)

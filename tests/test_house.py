@@ -21,14 +21,14 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     3: "market market_bars market_columns market_parts market_streams market_view "
     "strategy options indicators report",
     4: "engine data",
-    5: "result result_store outcome questions script manifest plan run backtest",
+    5: "result result_diff result_store outcome questions script manifest plan run backtest",
     6: "research testing",
     7: "samples cli cli_job cli_run cli_show cli_strategy cli_sweep __main__ __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 SIBLINGS = (  # files of one floor that are one room
     {name for name in FLOOR if name.startswith("market")},
-    {"result", "result_store", "outcome", "questions", "script", "manifest", "plan", "run", "backtest"},
+    set(FLOORS[5].split()),
     {name for name in FLOOR if name.startswith(("cli", "__"))} | {"samples"},
 )
 EXCEPTIONS = {  # (from, to) upwards, inside a function, and why

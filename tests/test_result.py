@@ -50,6 +50,24 @@ def test_round_trip_to_the_bit(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "y").iterdir()} == before
 
 
+def test_the_positions_of_further_instruments_come_back(tmp_path: Path) -> None:
+    one = make()
+    more = one.equity.with_columns(one.equity["position"].alias("position:bitstamp:ETHUSD"))
+    result = make(equity=more)
+    again = Result.load(result.save(tmp_path / "x"))
+    assert again.diff(result) == []
+    assert again.equity.columns[-1] == "position:bitstamp:ETHUSD"
+    for odd, words in (
+        (more.rename({"position:bitstamp:ETHUSD": "pos"}), "equity table (column pos:Float64)"),
+        (more.cast({"position:bitstamp:ETHUSD": pl.Int64}), "(column position:bitstamp:ETHUSD:Int64)"),
+        (one.equity.drop("tokens"), "(no column tokens)"),
+        (one.equity.select(pl.col("*").exclude("ts"), "ts"), "(their order)"),
+    ):
+        with pytest.raises(ResultError, match="columns are not those of the") as caught:
+            Result.load(make(equity=odd, fingerprint="cd" * 32).save(tmp_path / words[-9:-1]))
+        assert words in str(caught.value)
+
+
 def test_empty_result(tmp_path: Path) -> None:
     result = Result()
     assert result.orders.columns == list(SCHEMAS["orders"])
