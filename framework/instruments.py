@@ -194,15 +194,21 @@ def instrument(id: str, as_of: Any = None) -> Instrument:
 
 
 def grid_inverse(step: float) -> float:
-    """Return round(1/step) when 1/step is whole within 1e-9, else 0.0; grid values are then k / inverse."""
+    """Return round(1/step) when 1/step is whole, else 0.0; grid values are then k / inverse.
+
+    Whole means to the last digits of a float: 3e-9 lies within 1e-9 of 1/333333333 and is not that step.
+    """
     if step <= 0.0:
         return 0.0
     inverse = float(round(1.0 / step))
-    return inverse if inverse >= 1.0 and abs(1.0 / step - inverse) <= 1e-9 * max(1.0, inverse) else 0.0
+    return inverse if inverse >= 1.0 and abs(step * inverse - 1.0) <= 1e-15 else 0.0
 
 
 def price_of(k: Any, step: float) -> Any:
-    """Return grid value k: k / round(1/step) when 1/step is whole, else k * step (rules.md 1)."""
+    """Return grid value k: k / round(1/step) when 1/step is whole, else k * step.
+
+    k * 0.1 misses the decimal that stands in a venue's file for many k; k / 10 does not.
+    """
     inverse = grid_inverse(step)
     return k / inverse if inverse else k * step
 

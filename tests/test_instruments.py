@@ -148,6 +148,15 @@ def test_grid_values_are_the_decimals(step):
     assert price_of(3, 2.5) == 7.5
 
 
+def test_a_step_is_one_over_a_whole_number_or_it_is_not():
+    assert grid_inverse(3e-9) == 0.0  # 1/3e-9 is 333333333.33: within 1e-9 of a whole number, and none
+    assert price_of(7, 3e-9) == 7 * 3e-9
+    assert grid_inverse(1 / 3) == 3.0
+    assert grid_inverse(0.1 + 1e-17) == 10.0
+    assert grid_inverse(np.nextafter(0.1, 1.0)) == 10.0
+    assert grid_inverse(7e-8) == 0.0
+
+
 @given(st.integers(1, 2**45), st.sampled_from([0.01, 0.1, 1e-5, 1e-8, 0.5, 5.0, 1.0]))
 @settings(max_examples=300)
 def test_a_price_on_the_grid_stays(k, step):
