@@ -18,18 +18,20 @@ from framework.errors import FrameworkError, OrderRejected, StrategyError, near
 from framework.jit import is_cold, jit_enabled, mark_warm, native
 from framework.market import Market, View
 from framework.plan import Plan
-from framework.strategy import Strategy, hooks_of
+from framework.strategy import Strategy, hooks_of, parameters_of
 from framework.times import format_time, parse_duration, parse_interval
 
 Say = Callable[[str], None]
 
 
 def class_of(strategy: Strategy | type[Strategy]) -> tuple[type[Strategy], dict[str, Any]]:
-    """Return the class of a strategy and the parameters that were given: a run makes its own object."""
+    """Return the class of a strategy and its parameters, a class's defaults: a run makes its own object."""
     cls = type(strategy) if isinstance(strategy, Strategy) else strategy
     if not (isinstance(cls, type) and issubclass(cls, Strategy)):
         raise StrategyError(f"strategy must be a Strategy class or object, not {type(strategy).__name__}")
-    return cls, strategy.params if isinstance(strategy, Strategy) else {}
+    if isinstance(strategy, Strategy):
+        return cls, strategy.params
+    return cls, {name: getattr(cls, name) for name in parameters_of(cls)}
 
 
 def fresh(cls: type[Strategy], params: dict[str, Any], market: Market, feed_ns: int) -> Strategy:
