@@ -12,7 +12,7 @@ from framework.market import Market
 from framework.options import Costs, Fills, Latency, Risk
 from framework.outcome import Outcome, bounds
 from framework.plan import Plan, make_plan, with_rule
-from framework.questions import Answers, answers
+from framework.questions import Answers, answers, check_analyst
 from framework.result import Result
 from framework.run import Say, call_until_done, class_of, finish, run, told
 from framework.strategy import Analyst, Strategy
@@ -52,6 +52,7 @@ def backtest(
         One line each, naming what is wrong and the fix.
     """
     cls, params = class_of(strategy)
+    check_analyst(analyst)
     plan = make_plan(
         market, cash=cash, costs=costs, latency=latency, fills=fills, leverage=leverage, margin=margin,
         risk=risk,

@@ -15,7 +15,7 @@ from framework.instruments import Instrument
 from framework.records import INTRABAR_NAMES, MARGIN_NAMES
 from framework.times import format_interval, parse_duration, parse_time
 
-DEFAULT_FEE = 0.001  # where no venue fee is known (rules.md 1)
+DEFAULT_FEE = 0.001  # where no venue fee is known
 LATENCY_ROW = np.dtype([("ts", "i8"), ("order", "i8"), ("response", "i8")])
 Table = NDArray[Any]
 
@@ -113,7 +113,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Fills:
-    """How orders meet bars (rules.md 4).
+    """How orders meet bars.
 
     at : "open" fills a decision at the next bar's open, "close" at the close it was made at.
     intrabar : which of two levels touched by one bar came first: "worst", "best", "open_first".
@@ -146,6 +146,9 @@ class Fills:
             value = getattr(self, name)
             if value not in choices:
                 raise ConfigError(f"Fills({name}={value!r}): {near(value, choices)}")
+        for name in ("partial", "slip_in_range", "stop_at_level", "limit_slips", "stop_first"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ConfigError(f"Fills({name}={getattr(self, name)!r}): must be True or False")
         fraction("Fills(grace)", self.grace, 0.0, 1.0)
         if (
             self.volume_share is not None
@@ -156,6 +159,11 @@ class Fills:
     @classmethod
     def like(cls, tool: str) -> Fills:
         """Return the fill rules of another tool, so that its users can check us order by order."""
+        if tool == "hftbacktest":
+            raise ConfigError(
+                "Fills.like('hftbacktest'): its rules are for books and trades and wait for tick data; "
+                f"for candles choose from {', '.join(PRESETS)}"
+            )
         if tool not in PRESETS:
             raise ConfigError(f"Fills.like({tool!r}): {near(tool, PRESETS)}")
         return cls(**PRESETS[tool])
@@ -202,9 +210,9 @@ def engine_options(
 ) -> dict[str, float]:
     """Return the choices as the numbers of the engine's clock record."""
     if isinstance(leverage, bool) or not (isinstance(leverage, (int, float)) and 0 < leverage <= 200):
-        raise ConfigError(f"leverage must lie in 0..200, not {leverage!r}")
+        raise ConfigError(f"leverage must be a number above 0 and at most 200, not {leverage!r}")
     if margin not in MARGIN_NAMES:
-        raise ConfigError(f"margin={margin!r}: {near(margin, MARGIN_NAMES)}")
+        raise ConfigError(f"margin={margin!r}: {near(str(margin), MARGIN_NAMES)}")
     limits = risk or Risk()
     return {
         "at_close": int(fills.at == "close"),

@@ -13,6 +13,7 @@ from framework.errors import ConfigError, DataError
 from framework.market import Market
 from framework.options import Costs, Fills, Latency, Risk, engine_options
 from framework.questions import Answers
+from framework.times import parse_duration
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Plan:
         is_amount = isinstance(self.cash, (int, float)) and not isinstance(self.cash, bool)
         if not is_amount or not 0 < self.cash < math.inf:
             raise ConfigError(f"cash must be a positive amount, not {self.cash!r}")
+        engine_options(
+            self.costs, self.latency, self.fills, self.leverage, self.margin, self.risk, self.strict
+        )  # refuses what is out of range, before anything is asked
         if not any(len(self.market.match_bars(k)) for k in range(len(self.market.instruments))):
             raise DataError(f"market {self.market.name}: it has no bars to replay")
         settles = {one.settle for one in self.market.instruments}
@@ -64,6 +68,33 @@ class Plan:
                 f"one account has one settlement currency; here {shown}: run them apart, or give "
                 "Instrument(settle=...) where two names mean one currency"
             )
+
+
+WRITTEN = {  # how an option that is no plain value is written
+    "costs": (Costs, "costs=Costs(taker=0.001)"),
+    "latency": (Latency, 'latency=Latency(order="50ms")'),
+    "fills": (Fills, 'fills=Fills.like("vectorbt")'),
+    "risk": (Risk, "risk=Risk(max_position_notional=50_000)"),
+}
+
+
+def check_types(given: dict[str, Any]) -> None:
+    """Refuse an option of the wrong type: what it is, what it got, and how it is written."""
+    for name, (kind, example) in WRITTEN.items():
+        value = given[name]
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(f"{name} must be a {kind.__name__}, not {value!r}; write {example}")
+    if isinstance(given["seed"], bool) or not isinstance(given["seed"], (int, np.integer)):
+        raise ConfigError(f"seed must be a whole number, not {given['seed']!r}; write seed=1")
+    if not isinstance(given["strict"], (bool, np.bool_)):
+        raise ConfigError(f"strict must be True or False, not {given['strict']!r}")
+    if given["sample"] is not None:
+        try:
+            parse_duration(given["sample"])
+        except ConfigError:
+            raise ConfigError(
+                f'sample must be a length of time, not {given["sample"]!r}; write sample="1d"'
+            ) from None
 
 
 def with_rule(plan: Plan, rule: str) -> Plan:
@@ -78,11 +109,15 @@ def make_plan(
     strict: bool = False, seed: int = 0, sample: str | int | None = None,
 ) -> Plan:
     """Return the checked plan of a run; options as in `backtest`."""
-    if isinstance(cash, (int, np.integer)) and not isinstance(cash, bool):
+    if isinstance(cash, (int, np.integer, np.floating)) and not isinstance(cash, bool):
         cash = float(cash)
+    if isinstance(leverage, (np.integer, np.floating)):
+        leverage = float(leverage)
+    check_types({"costs": costs, "latency": latency, "fills": fills, "risk": risk, "seed": seed,
+                 "strict": strict, "sample": sample})  # fmt: skip
     plan = Plan(
         market, cash, costs or Costs(), latency or Latency(), fills or Fills(), leverage, margin, risk,
-        strict, seed, sample
+        bool(strict), int(seed), sample
     )
     plan.check()
     return plan

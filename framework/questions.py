@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from numpy.typing import NDArray
 
-from framework.errors import StrategyError
+from framework.errors import ConfigError, StrategyError
 from framework.llm.decision import Decision, Prompt, signal_rows
 from framework.llm.prompt import Brief, make_brief
 from framework.market import Market, View
@@ -135,6 +135,15 @@ def index_of(brief: Brief, market: Market) -> int:
         if brief.symbol in (one.symbol, one.id):
             return k
     return 0
+
+
+def check_analyst(analyst: Any) -> None:
+    """Refuse who cannot answer: the analyst must be an object with `decide`."""
+    if analyst is not None and not (callable(getattr(analyst, "decide", None)) and hasattr(analyst, "name")):
+        raise ConfigError(
+            f"analyst must be an analyst, not {analyst!r}; write analyst=HolySheep(model=...) or "
+            'analyst=CassetteAnalyst("cassette.jsonl")'
+        )
 
 
 def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: int = 0) -> Answers | None:

@@ -21,7 +21,7 @@ from framework.jit import jit_enabled
 from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
-from framework.questions import Answers
+from framework.questions import Answers, check_analyst
 from framework.research.grid import Params, grid, sort_keywords
 from framework.run import class_of, fresh, run
 from framework.strategy import Analyst, Strategy, parameters_of
@@ -153,6 +153,7 @@ class Questions:
         """Return the questions of a sweep; None when nobody asks."""
         if not callable(getattr(job.cls, "ask", None)) or len(job.plan.market.signals):
             return None
+        check_analyst(analyst)
         if analyst is None:
             from framework.llm.rules import Rules
 
