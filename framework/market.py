@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from framework import market_bars, market_parts, market_streams
+from framework import market_bars, market_cover, market_parts, market_streams
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument, instrument
 from framework.market_bars import Gap
@@ -44,7 +44,7 @@ TIES: tuple[tuple[str, str], ...] = (
 Exchange before strategy. At the exchange funding is booked before any fill of its stamp, a bar's inside
 matching (bar close) precedes the open of the next bar, and order arrivals come last. Within one kind: file
 order for rows, Market order for instruments, shorter interval first for bars. Hooks run only after every row
-of their local time is applied (house.md 2, rules.md 3.2).
+of their local time is applied.
 """
 
 GAPS = ("report", "refuse")
@@ -72,6 +72,8 @@ class Market:
         What its makers say of the data (SYNTHETIC, partial bars); `notes` adds what is seen in it.
     derived : frozenset of (instrument, interval)
         Bars made by `resample`; orders never match on them.
+    spans : dict of ("funding" or "mark", instrument) to Span
+        What a stream covered before it was sliced.
     """
 
     instruments: tuple[Instrument, ...]
@@ -85,6 +87,7 @@ class Market:
     name: str = "market"
     remarks: tuple[str, ...] = ()
     derived: frozenset[Key] = frozenset()
+    spans: dict[tuple[str, int], market_cover.Span] = field(default_factory=dict)
 
     @staticmethod
     def from_candles(
@@ -169,6 +172,11 @@ class Market:
     ) -> Market:
         """Return the market with recorded funding rates (fractions); stamps are floored to the second."""
         k = self.number(instrument)
+        if self.instruments[k].kind == "spot":
+            raise ConfigError(
+                f"{source}: {self.instruments[k].id} is spot and pays no funding; leave the funding out, or "
+                'name the perpetual (kind="linear" or "inverse")'
+            )
         rows = market_streams.build_funding(frame, time, rate, unit, source)
         parts = [self.funding[k], rows] if k in self.funding else [rows]
         return replace(self, funding={**self.funding, k: market_streams.merge_events(parts, source)})
@@ -229,7 +237,8 @@ class Market:
         }
         if not any(len(rows) for rows in bars.values()):
             raise market_parts.refuse_empty(self, max(first, 0), last if stop is not None else self.stop)
-        return replace(self, bars=bars, **market_parts.sliced_streams(self, first, last))
+        streams = market_parts.sliced_streams(self, first, last)
+        return replace(self, bars=bars, spans=market_cover.spans(self), **streams)
 
     def split(self, at: Any) -> tuple[Market, Market]:
         """Return the market before and from `at`: a time, or a float fraction of the bars of instrument 0."""
@@ -299,11 +308,7 @@ class Market:
         """What a reader of a result must know of the data, one line each."""
         lines = list(self.remarks)
         lines += [gap_words(gap, self.instruments[gap.instrument]) for gap in self.gaps]
-        for k, item in enumerate(self.instruments):
-            if item.kind != "spot" and k not in self.funding:
-                lines.append(f"{item.id}: no funding stream; positions pay no funding")
-            elif k in self.funding and k not in self.mark:
-                lines.append(f"{item.id}: no mark stream; funding is priced at the bar's open")
+        lines += market_cover.stream_notes(self) + market_cover.end_notes(self)
         return tuple(dict.fromkeys(lines))
 
     @cached_property

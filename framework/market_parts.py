@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from framework import market_streams
+from framework import market_cover, market_streams
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument
 from framework.market_bars import Gap
@@ -117,6 +117,7 @@ def joined_fields(markets: Sequence[Market]) -> dict[str, Any]:
         "name": " + ".join(dict.fromkeys(market.name for market in markets)),
         "remarks": tuple(dict.fromkeys(line for market in markets for line in market.remarks)),
         "derived": frozenset(key for key in bars if key not in loaded),
+        "spans": market_cover.joined_spans(pairs),
     }
 
 

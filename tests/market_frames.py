@@ -9,7 +9,7 @@ from framework.market import Market
 from framework.times import HOUR, MINUTE, parse_time
 
 T0 = parse_time("2024-01-01")
-ID = "binance:BTCUSDT"
+ID, PERP = "binance:BTCUSDT", "binance-futures:BTCUSDT"
 
 
 def candles(count, step=MINUTE, start=T0, seed=1, keep=None):

@@ -16,7 +16,7 @@ from framework.errors import ConfigError, DataError, FrameworkError
 from framework.market import TIES, Market, View
 from framework.records import BAR
 from framework.times import DAY, HOUR, MINUTE, MONTH, WEEK, floor_time
-from tests.market_frames import ID, T0, candles, features, funding, market
+from tests.market_frames import ID, PERP, T0, candles, features, funding, market
 
 
 def polars_resample(rows, every):
@@ -135,7 +135,7 @@ def own_rows(places, step):
 def test_view_against_a_naive_twin(seed):
     rng = np.random.default_rng(seed)
     m = (
-        market(400)
+        market(400, id=PERP)
         .resample("5m")
         .with_features(features(300))
         .with_funding(funding(6), unit="ns")

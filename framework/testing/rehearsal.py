@@ -6,7 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -89,7 +89,8 @@ def check_strategy(
         from framework.samples import load
 
         market = load(cls.sample)
-    plan = make_plan(opening(market), **options)
+    whole = make_plan(market, **options)
+    plan = replace(whole, market=opening(market))
     check = Check(cls, params, plan, analyst)
     check.all()
     report = Report(cls.__name__, tuple(check.problems), tuple(check.notes))

@@ -1,0 +1,196 @@
+"""How far funding and mark streams cover the bars: what is refused, and what a reader is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import DataError
+from framework.times import Times, format_interval, format_time
+
+if TYPE_CHECKING:
+    from framework.market import Market
+
+Rows = NDArray[Any]
+STREAMS = ("funding", "mark")
+WORDS = {"funding": ("funding boundary", "funding boundaries"), "mark": ("mark price", "mark prices")}
+SLACK = 20  # stamps jitter: a twentieth of the spacing more or less is the same spacing
+SCHEDULE = 6  # as many equal longer steps in a row are another schedule (8h after 4h), not holes
+APART = 2  # bars: instruments that end farther apart than this are told
+
+
+class Span(NamedTuple):
+    """What one stream covered as it was loaded, before any slice: first and last time, usual spacing (ns)."""
+
+    first: int
+    last: int
+    step: int  # 0 = not known, a single row
+
+
+def usual_step(ts: Times) -> int:
+    """Return the median spacing of a stream in ns, 0 for less than two rows."""
+    return int(np.median(np.diff(ts))) if len(ts) > 1 else 0
+
+
+def span_of(market: Market, stream: str, k: int) -> Span | None:
+    """Return what a stream covered when it was loaded; None when it never had a row."""
+    rows: Rows = getattr(market, stream)[k]
+    kept = market.spans.get((stream, k))
+    if not len(rows):
+        return kept
+    here = Span(int(rows["ts"][0]), int(rows["ts"][-1]), 0)
+    if kept is None:
+        return here._replace(step=usual_step(rows["ts"]))
+    return Span(min(here.first, kept.first), max(here.last, kept.last), kept.step or usual_step(rows["ts"]))
+
+
+def spans(market: Market) -> dict[tuple[str, int], Span]:
+    """Return the spans of all funding and mark streams."""
+    found = {(s, k): span_of(market, s, k) for s in STREAMS for k in getattr(market, s)}
+    return {key: span for key, span in found.items() if span is not None}
+
+
+def joined_spans(pairs: Sequence[tuple[Market, Mapping[int, int]]]) -> dict[tuple[str, int], Span]:
+    """Return the spans of several markets in one, instruments renumbered."""
+    found: dict[tuple[str, int], Span] = {}
+    for market, to in pairs:
+        for (stream, k), span in spans(market).items():
+            old = found.get((stream, to[k]), span)
+            step = old.step or span.step
+            found[stream, to[k]] = Span(min(old.first, span.first), max(old.last, span.last), step)
+    return found
+
+
+def bar_range(market: Market, k: int) -> tuple[int, int] | None:
+    """Return the first open and the last close of an instrument's bars."""
+    bars = market.match_bars(k)
+    return (int(bars["open_ts"][0]), int(bars["close_ts"][-1])) if len(bars) else None
+
+
+def inside(market: Market, stream: str, k: int) -> Times:
+    """Return the times of a stream's rows within the instrument's bars."""
+    ts: Times = getattr(market, stream)[k]["ts"]
+    found = bar_range(market, k)
+    if found is None:
+        return ts[:0]
+    return ts[np.searchsorted(ts, found[0]) : np.searchsorted(ts, found[1], side="right")]
+
+
+def check_cover(market: Market) -> None:
+    """Refuse a funding or mark stream that has nothing to do with the bars' time.
+
+    A piece of a market shorter than the stream's spacing may lie between two rows.
+
+    Raises
+    ------
+    DataError
+        No row inside the bars' range; both ranges are named.
+    """
+    for stream in STREAMS:
+        for k in getattr(market, stream):
+            found = bar_range(market, k)
+            if found is None or len(inside(market, stream, k)):
+                continue
+            what, span = market.instruments[k].id, span_of(market, stream, k)
+            if span is None:
+                raise DataError(f"{what}: the {stream} stream has no row; leave it out, or give its rows")
+            start, stop = found
+            near_by = span.first - stop < span.step and start - span.last < span.step
+            if stop - start >= span.step or not near_by:
+                theirs = f"{format_time(span.first)} .. {format_time(span.last)}"
+                ours = f"{format_time(start)} .. {format_time(stop)}"
+                raise DataError(
+                    f"{what}: no row of the {stream} stream lies inside the bars: it covers {theirs}, the "
+                    f"bars {ours}; give the {stream} of that time, or leave it out"
+                )
+
+
+def holes(ts: Times, step: int) -> int:
+    """Return how many rows a regular stream lacks between its first and last; 0 for an irregular one."""
+    apart = np.diff(ts)
+    if not len(apart) or np.mean(np.abs(apart - step) <= step / SLACK) < 0.5:
+        return 0
+    steps = np.rint(apart / step).astype(np.int64)
+    first = np.flatnonzero(np.append(True, steps[1:] != steps[:-1]))
+    runs = np.diff(np.append(first, len(steps)))
+    length = np.repeat(runs, runs)
+    return int((steps - 1)[(steps > 1) & (length < SCHEDULE)].sum())
+
+
+def beyond(gap: int, step: int) -> int:
+    """Return how many rows belong into a gap at one end of a stream."""
+    return max((gap - step // SLACK - 1) // step, 0)
+
+
+def lack_words(market: Market, stream: str, k: int) -> str | None:
+    """Return how much of a stream is missing, by its own usual spacing; None for nothing."""
+    ts, span, found = inside(market, stream, k), span_of(market, stream, k), bar_range(market, k)
+    if not len(ts) or span is None or not span.step or found is None:
+        return None
+    first, last = int(ts[0]), int(ts[-1])
+    counts = {
+        f"before the first, {format_time(first)}": beyond(first - found[0], span.step),
+        "between": holes(ts, span.step),
+        f"after the last, {format_time(last)}": beyond(found[1] - last, span.step),
+    }
+    total = sum(counts.values())
+    if not total:
+        return None
+    one, many = WORDS[stream]
+    where = "; ".join(f"{count:,} {place}" for place, count in counts.items() if count)
+    rest = "; no funding is paid there" if stream == "funding" else ""
+    verb = f"{one} is" if total == 1 else f"{many} are"
+    usual = format_interval(span.step)
+    return f"{market.instruments[k].id}: {total:,} {verb} missing at a spacing of {usual} ({where}){rest}"
+
+
+def unmarked_words(market: Market, k: int) -> list[str]:
+    """Return how many funding boundaries have no mark price of their time."""
+    due, marks, span = inside(market, "funding", k), market.mark[k]["ts"], span_of(market, "mark", k)
+    if not len(due) or not len(marks) or span is None:
+        return []
+    first, last, what = int(marks[0]), int(marks[-1]), market.instruments[k].id
+    early, late = int((due < first - span.step).sum()), int((due > last + span.step).sum())
+    found = []
+    if early:
+        words = f"{what}: {early:,} of {len(due):,} funding boundaries lie before the first mark price"
+        found.append(f"{words} ({format_time(first)}) and are priced at the bar's open")
+    if late:
+        words = f"{what}: {late:,} of {len(due):,} funding boundaries lie after the last mark price"
+        found.append(f"{words} ({format_time(last)}) and are priced at it")
+    return found
+
+
+def stream_notes(market: Market) -> list[str]:
+    """Return what a reader must know of the funding and mark streams, one line each."""
+    lines = []
+    for k, one in enumerate(market.instruments):
+        if one.kind != "spot" and k not in market.funding:
+            lines.append(f"{one.id}: no funding stream; positions pay no funding")
+        elif k in market.funding and k not in market.mark:
+            lines.append(f"{one.id}: no mark stream; funding is priced at the bar's open")
+        lines += [w for s in STREAMS if k in getattr(market, s) and (w := lack_words(market, s, k))]
+        if k in market.funding and k in market.mark:
+            lines += unmarked_words(market, k)
+    return lines
+
+
+def end_notes(market: Market) -> list[str]:
+    """Return that the bars of several instruments end at clearly different times."""
+    ends, longest = {}, 0
+    for k, one in enumerate(market.instruments):
+        if found := bar_range(market, k):
+            ends[found[1]] = one.id
+            longest = max(longest, market.loaded_intervals(k)[0])
+    if len(ends) < 2:
+        return []
+    first, last = min(ends), max(ends)
+    if last - first <= APART * longest:
+        return []
+    return [
+        f"bars end at different times: those of {ends[first]} at {format_time(first)}, those of "
+        f"{ends[last]} at {format_time(last)}; a position keeps its last close from there on"
+    ]
