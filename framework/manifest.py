@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from framework.options import option_words
+from framework.errors import near
+from framework.instruments import Instrument
+from framework.options import DEFAULT_FEE, Costs, option_words
 from framework.outcome import Outcome
 from framework.questions import Answers
+from framework.records import REASONS, REJECTED
 from framework.strategy import Strategy
+from framework.symbols import venue_names
 from framework.times import format_time
 
 
@@ -74,10 +79,8 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
     if asked is not None and asked.stand_in:
         said.insert(0, f"decisions by {asked.name}")
     if asked is not None and asked.missing:
-        said.insert(
-            0,
-            f"INCOMPLETE: {asked.missing} of {asked.due} decisions are missing; run again to ask only those",
-        )
+        said.insert(0, missing_words(asked))
+    said += rejected_words(outcome)
     short = {
         i
         for i, s in zip(
@@ -90,12 +93,51 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
             said.append(
                 f"{one.id}: short positions on a spot instrument, borrowed at no cost in this simulation"
             )
+        if not one.tiers and (plan.leverage > 1.0 or plan.margin == "isolated"):
+            said.append(f"{one.id}: no margin tiers: nothing is liquidated before equity 0")
+        said += venue_words(plan.costs, one)
     if plan.fills.at == "close":
         said.append('orders fill at the close they were decided at (Fills(at="close"))')
     if outcome.tables.clock["late"]:
         late = int(outcome.tables.clock["late"])
         said.append(f"{late} orders arrived too late for their bar and waited for the next")
     return said
+
+
+def missing_words(asked: Answers) -> str:
+    """Return how many decisions are missing and why most of them are."""
+    why = Counter(d.problems[0] for d in asked.decisions if d.status == "missing" and d.problems)
+    count = f"{asked.missing:,} of {asked.due:,}"
+    words = f"INCOMPLETE: {count} decisions are missing; run again to ask only those"
+    if not why:
+        return words
+    reason, times = why.most_common(1)[0]
+    return f"{words}; most often ({times:,}): {reason.partition('; run again')[0]}"
+
+
+def rejected_words(outcome: Outcome) -> list[str]:
+    """Return how many orders were rejected, and how many for which reason, the most first."""
+    rows = outcome.order_rows
+    why = Counter(rows["reason"][rows["status"] == REJECTED].tolist())
+    if not why:
+        return []
+    reasons = ", ".join(f"{REASONS[code]} ({count:,})" for code, count in why.most_common())
+    return [f"{sum(why.values()):,} of {len(rows):,} orders rejected: {reasons}"]
+
+
+def venue_words(costs: Costs, one: Instrument) -> list[str]:
+    """Return what is assumed of an instrument whose venue is not known: the fee, no grid."""
+    known = venue_names()
+    if one.venue in known:
+        return []
+    assumed = []
+    if None in (costs.maker if one.maker is None else 0, costs.taker if one.taker is None else 0):
+        assumed.append(f"the default fee {DEFAULT_FEE:g}")
+    if not one.tick_size and not one.lot_size:
+        assumed.append("no price and quantity grid")
+    hint = near(one.venue, known)
+    hint = f" ({hint})" if hint.startswith("did you mean") else ""
+    return [f"{one.id}: unknown venue{hint}: {' and '.join(assumed)}"] if assumed else []
 
 
 def went_short(outcome: Outcome, k: int) -> bool:
