@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from framework.errors import ConfigError, near
 from framework.records import NEVER
-from framework.times import format_interval, parse_interval
+from framework.times import parse_interval
 
 if TYPE_CHECKING:
     from framework.instruments import Instrument
@@ -94,7 +94,10 @@ class View:
         return self
 
     def bars(self, n: int, interval: int | str | None = None, instrument: int = 0) -> Rows:
-        """Return the last `n` closed bars, oldest first: a read-only BAR slice, fewer at the beginning."""
+        """Return the last `n` closed bars, oldest first: a read-only BAR slice, fewer at the beginning.
+
+        An `interval` that was not loaded is built from the finest bars; each bar is seen at its close only.
+        """
         cursor = self._cursors.get((instrument, interval))
         if cursor is None:
             cursor = self._open_bars(instrument, interval)
@@ -161,15 +164,11 @@ class View:
         wanted = self._interval if interval is None else parse_interval(interval)
         if wanted is None:
             wanted = choices[0] if choices else 0
-        if wanted not in choices:
-            words = ", ".join(format_interval(i) for i in choices) or "no bars"
-            raise ConfigError(
-                f"bars: {self.instruments[instrument].id} has {words}, not {format_interval(wanted)}; "
-                f'add market.resample("{format_interval(wanted)}")'
-            )
-        return self._keep(
-            (instrument, interval), self._market.bars[instrument, wanted], "close_ts", self._feed
-        )
+        if not choices:
+            raise ConfigError(f"bars: {self.instruments[instrument].id} has no bars in this market")
+        # as the engine does for on_bar: what was not loaded is built from the finest bars
+        market = self._market if wanted in choices else self._market.resample(wanted, instrument)
+        return self._keep((instrument, interval), market.bars[instrument, wanted], "close_ts", self._feed)
 
     def _keep(self, key: Any, rows: Rows, field: str, delay: int) -> Cursor:
         cursor = self._cursors[key] = Cursor(rows, field, delay)

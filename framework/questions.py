@@ -83,7 +83,8 @@ def market_brief(view: View, instrument: int = 0, interval: str | int | None = N
     instrument
         Index in `Market.instruments`.
     interval
-        Which bars; default the finest.
+        Which bars; default those of the class's `bars`, else the finest. One that was not loaded is built
+        from the finest.
     """
     last = view.bars(1, interval, instrument)
     length = (
@@ -102,10 +103,13 @@ def question_times(made: Strategy, market: Market, feed_ns: int = 0) -> range:
     step = parse_duration(made.ask_every)
     if step <= 0:
         raise StrategyError(f'{type(made).__name__}.ask_every must be longer than 0, like "4h"')
-    bars = market.match_bars(0)
-    if not len(bars):
+    if not len(market.match_bars(0)):
         return range(0)
-    first = int(bars["close_ts"][min(made.warmup, len(bars) - 1)]) + feed_ns
+    joined = market.joined(parse_interval(made.bars) if made.bars else None)
+    closes = joined.bars["close_ts"][slice(*joined.shown[0])]  # of the bars on_bar gets
+    if not len(closes):
+        return range(0)
+    first = int(closes[min(made.warmup, len(closes) - 1)]) + feed_ns
     return range(-(-first // step) * step, market.stop + 1, step)
 
 

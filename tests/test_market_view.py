@@ -173,8 +173,8 @@ def test_view_is_read_only_and_names_what_is_not_there():
     assert np.shares_memory(rows, view._market.match_bars(0))
     with pytest.raises(ValueError, match="read-only"):
         rows["close"][0] = 1.0
-    with pytest.raises(ConfigError, match=r'has 1m, not 1h; add market.resample\("1h"\)'):
-        view.bars(5, "1h")
+    with pytest.raises(ConfigError, match="resample to 30s needs bars shorter than that"):
+        view.bars(5, "30s")
     with pytest.raises(ConfigError, match="at least one bar"):
         view.bars(0)
     with pytest.raises(ConfigError, match="is none of this market's"):
@@ -185,6 +185,16 @@ def test_view_is_read_only_and_names_what_is_not_there():
         view.now = 5
     assert np.isnan(view.mark())
     assert len(view.funding(3)) == 0
+
+
+def test_view_builds_higher_bars_that_were_not_loaded():
+    m = market(400)
+    ready = m.resample("1h")
+    for feed in (0, 3_000_000):
+        plain, other = View(m, T0, feed), View(ready, T0, feed)
+        for now in range(T0, m.stop + HOUR, 7 * MINUTE):
+            assert np.array_equal(plain.at(now).bars(4, "1h"), other.at(now).bars(4, "1h"))
+    assert np.array_equal(View(m, m.stop, 0, "1h").bars(9), ready.bars[0, HOUR])
 
 
 def test_view_is_cheap():
