@@ -1,8 +1,9 @@
-"""Orders written down in a frame (rules.md 2): checked at the door, turned into the engine's rows."""
+"""Orders written down in a frame: checked at the door, turned into the engine's rows."""
 
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from framework.engine.state import REQUEST
-from framework.errors import DataError, near
+from framework.errors import DataError, FrameworkError, near
+from framework.instruments import grid_inverse, price_of
 from framework.market import Market
+from framework.market_columns import shown_time
 from framework.options import Latency
 from framework.records import (
     AMEND,
@@ -32,7 +35,7 @@ from framework.records import (
     TIF_NAMES,
     TRAILING,
 )
-from framework.times import parse_time
+from framework.times import DAY, parse_text, parse_time
 
 COLUMNS = (
     "ts", "instrument", "side", "type", "qty", "share", "price", "trigger", "stop", "target", "trail", "tif",
@@ -40,6 +43,8 @@ COLUMNS = (
 )  # fmt: skip
 NUMBERS = ("qty", "share", "price", "trigger", "stop", "target", "trail")
 TYPES = (*KIND_NAMES[:6], "cancel_all", "amend")
+EXACT = 2**53  # above it a float no longer holds every whole number
+WHOLE = 'pass whole numbers (pandas: astype("Int64"), polars: cast(pl.Int64))'
 Rows = NDArray[Any]
 
 
@@ -62,8 +67,11 @@ class Script:
                 raise DataError(f"orders: unknown column '{name}': {near(name, COLUMNS)}")
         if "ts" not in self.frame.columns:
             raise DataError("orders: no column 'ts' (decision time, int64 ns UTC or UTC datetimes)")
+        longest = max((i for _, i in market.bars), default=0)
+        self.earliest = market.start - max(DAY, longest)
         self.ts = self.times("ts")
         self.cells = {name: self.numbers(name) for name in NUMBERS}
+        self.asked = {name: values.copy() for name, values in self.cells.items()}
         self.orders, self.requests = self.rows()
 
     def fail(self, row: int, column: str, words: str) -> DataError:
@@ -77,13 +85,38 @@ class Script:
     def times(self, name: str) -> NDArray[np.int64]:
         """Return a time column in ns; NEVER where absent."""
         out = np.full(self.n, NEVER, dtype=np.int64)
-        for row, value in enumerate(self.texts(name)):
+        values = self.texts(name)
+        if name in self.frame.columns:
+            column = self.frame[name]
+            if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+                values = column.dt.cast_time_unit("ns").to_physical().to_list()  # Python's stop at 1 us
+        for row, value in enumerate(values):
             if value is None or (isinstance(value, float) and math.isnan(value)):
                 if name == "ts":
                     raise self.fail(row, name, "is missing")
                 continue
-            out[row] = int(value) if isinstance(value, (int, float)) else parse_time(value)
+            out[row] = self.time(row, name, value)
         return out
+
+    def time(self, row: int, name: str, value: Any) -> int:
+        """Return one time in ns; refuse what is not exact, has no zone, or lies long before the market."""
+        if isinstance(value, float):
+            if abs(value) > EXACT or value != int(value):
+                raise self.fail(row, name, f"{value!r} as a float is no exact time in ns; {WHOLE}")
+            value = int(value)
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise self.fail(row, name, f"{value} has no time zone; say which, such as tzinfo=datetime.UTC")
+        try:
+            ts = parse_text(value, naive_is_utc=False) if isinstance(value, str) else parse_time(value)
+        except FrameworkError as error:
+            raise self.fail(row, name, str(error).removeprefix("time: ")) from None
+        if ts < self.earliest:
+            is_number = self.frame[name].dtype.is_numeric()
+            first = shown_time(self.market.start)
+            what = f"{value} is {shown_time(ts)}" if is_number else shown_time(ts)
+            fix = "integers are ns: is it ms?" if is_number else "leave the row out, or load that time too"
+            raise self.fail(row, name, f"{what}, long before the market's first open {first}; {fix}")
+        return ts
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a number column, NaN where absent."""
@@ -95,19 +128,24 @@ class Script:
             raise DataError(f"orders, {name}: holds values that are no numbers") from None
         bad = np.flatnonzero(np.isinf(values) | (values <= 0.0))
         if bad.size:
-            raise self.fail(
-                int(bad[0]), name, f"{values[bad[0]]!r} must be finite and above 0; leave it empty for none"
-            )
+            shown = float(values[bad[0]])
+            words = f"{shown!r} must be finite and above 0; leave it empty for none"
+            raise self.fail(int(bad[0]), name, words)
         return values
 
     def check_grid(self, row: int, k: int, column: str, step: float | None) -> None:
-        """Refuse a value that is not on the instrument's grid."""
-        value = self.cells[column][row]
-        if step and not math.isnan(value) and abs(value / step - round(value / step)) > 1e-6:
+        """Refuse a value that is off the instrument's grid, and put it there exactly: 3 * 0.1 is 0.3."""
+        value = float(self.cells[column][row])
+        if not step or math.isnan(value):
+            return
+        steps = round(value / step)
+        if abs(value / step - steps) > 1e-6 or steps == 0:
             what = "lot size" if column == "qty" else "tick size"
             raise self.fail(
                 row, column, f"{value!r} is off the grid of {self.market.instruments[k].id} ({what} {step!r})"
             )
+        if grid_inverse(step):  # else the grid itself has rounded values, and what was written is as good
+            self.cells[column][row] = price_of(steps, step)
 
     def instrument(self, row: int, value: Any) -> int:
         """Return the instrument number of one row."""
@@ -222,7 +260,8 @@ class Script:
         o["ts"], o["end_ts"], o["expire_ts"], o["last_fill_ts"] = self.ts[row], NEVER, expire, NEVER
         for name in NUMBERS:
             o[name] = self.cells[name][row]
-        o["asked_qty"], o["asked_price"], o["asked_trigger"] = o["qty"], o["price"], o["trigger"]
+        for name in ("qty", "price", "trigger"):
+            o[f"asked_{name}"] = self.asked[name][row]
         if kind == CLOSE:
             o["qty"] = o["share"] = math.nan
         o["parent"] = o["seen_bar"] = o["works_in"] = NONE
@@ -270,6 +309,20 @@ class Script:
         return ts + int(table["order"][at])
 
 
+def pandas_cells(name: str, column: Any) -> pl.Series:
+    """Return a pandas column, null for what is missing; times with a zone keep their ns."""
+    missing = column.isna().tolist()
+    if column.dtype.kind == "M" and getattr(column.dtype, "tz", None) is not None:
+        stamps = column.to_numpy(dtype="datetime64[ns]").astype(np.int64).tolist()
+        cells = [None if gone else ts for ts, gone in zip(stamps, missing, strict=True)]
+        return pl.Series(name, cells, dtype=pl.Int64).cast(pl.Datetime("ns", "UTC"))
+    values = [None if gone else cell for cell, gone in zip(column.tolist(), missing, strict=True)]
+    try:
+        return pl.Series(name, values)
+    except (pl.exceptions.PolarsError, TypeError):
+        raise DataError(f"orders, {name}: holds values of several types; cast the column to one") from None
+
+
 def as_polars(frame: Any) -> pl.DataFrame:
     """Return any frame as polars."""
     if isinstance(frame, pl.DataFrame):
@@ -278,8 +331,7 @@ def as_polars(frame: Any) -> pl.DataFrame:
         return frame.collect()
     if type(frame).__module__.startswith("pandas"):
         # column by column: polars' own way from pandas needs pyarrow, which is not ours to require
-        columns = {str(n): [None if v != v else v for v in frame[n].tolist()] for n in frame.columns}
-        return pl.DataFrame(columns)
+        return pl.DataFrame([pandas_cells(str(name), frame[name]) for name in frame.columns])
     try:
         return pl.DataFrame(frame)
     except (pl.exceptions.PolarsError, TypeError, ValueError):
