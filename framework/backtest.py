@@ -76,7 +76,7 @@ def ask_all(
         return answers(cls(**params), plan.market, analyst, plan.latency.feed_ns)
     except FrameworkError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise told(cls, error) from error
 
 

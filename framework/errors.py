@@ -76,4 +76,4 @@ def near(name: str, choices: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), options, n=3, cutoff=0.5)
     if close:
         return f"did you mean {', '.join(close)}?"
-    return f"choose from {', '.join(options)}" if options else "there is none to choose from"
+    return f"choose from {', '.join(options)}" if options else "there is none yet; add it first"

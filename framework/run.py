@@ -18,7 +18,7 @@ from framework.errors import FrameworkError, OrderRejected, StrategyError, near
 from framework.jit import is_cold, jit_enabled, mark_warm, native
 from framework.market import Market, View
 from framework.plan import Plan
-from framework.strategy import Strategy, hooks_of, parameters_of
+from framework.strategy import Strategy, hooks_of, need_hook, parameters_of
 from framework.times import format_time, parse_duration, parse_interval
 
 Say = Callable[[str], None]
@@ -44,7 +44,7 @@ def fresh(cls: type[Strategy], params: dict[str, Any], market: Market, feed_ns: 
         made.setup()
     except FrameworkError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a strategy that ends the program has failed
         raise told(cls, error) from error
     return made
 
@@ -76,6 +76,7 @@ def run(
     """Run a strategy's hooks over the plan's market, compiled or plain; `code` = its compiled form, when
     rehearsed.
     """
+    need_hook(cls)
     made = fresh(cls, params, plan.market, plan.latency.feed_ns)
     tables = Tables(plan.market, engine_setup(made, plan))
     wake(tables, made)
@@ -88,7 +89,7 @@ def run(
         raise OrderRejected(f"{cls.__name__}{place_of(cls, error)}: {error}") from error
     except FrameworkError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise told(cls, error) from error
     finish(tables, done, cls.__name__)
     return tables
@@ -102,9 +103,13 @@ def engine_setup(made: Strategy, plan: Plan) -> Setup:
             raise StrategyError(
                 f"{type(made).__name__}.features: the market has no feature '{name}': {near(name, known)}"
             )
+    timer = parse_duration(made.timer) if made.timer else 0
+    if made.timer and not timer:
+        who = type(made).__name__
+        raise StrategyError(f'{who}.timer must be longer than 0, like "15m", not {made.timer!r}')
     return plan.setup(
         features=made.features, bars=parse_interval(made.bars) if made.bars else None,
-        timer=parse_duration(made.timer) if made.timer else 0,
+        timer=timer,
     )  # fmt: skip
 
 

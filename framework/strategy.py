@@ -17,7 +17,6 @@ HOOKS = {
     "on_signal": ("signal", "broker"),
     "on_timer": ("now", "broker"),
     "ask": ("view",),
-    "ask_portfolio": ("view", "broker"),
 }
 COMPILED_HOOKS = ("on_bar", "on_fill", "on_order", "on_signal", "on_timer")
 LATER_HOOKS = ("on_trade", "on_book")
@@ -85,7 +84,8 @@ class Broker(Protocol):
             +1 buys, -1 sells.
         qty, share
             Exactly one: base units (contracts for inverse), floored to the lot; or a fraction of the free
-            equity, sized at the fill.
+            equity TIMES leverage, sized at the fill with its fee and slippage: 0.5 at leverage 4 holds twice
+            the free equity.
         price, trigger
             Neither: market. `price`: limit. `trigger`: stop. Both: stop-limit.
         stop, target, trail
@@ -149,8 +149,9 @@ class Strategy:
     and in plain Python `ask(view)`, a market-only question to the analyst.
 
     Class settings: `bars` ("1h": the interval `on_bar` gets; default the finest), `timer` ("15m"),
-    `ask_every` ("4h"), `features` (names of feature streams), `warmup` (bars before which no hook is called),
-    `sample` (the bundled market the command uses by default).
+    `ask_every` ("4h"), `features` (names of feature streams), `warmup` (that many of the first bars go by
+    without `on_bar` and `ask`; the other hooks are not held back), `sample` (the bundled market the command
+    uses by default).
     """
 
     sample: ClassVar[str] = "btcusd-1h"
@@ -255,7 +256,11 @@ def parse_value(owner: str, name: str, kind: type, text: str) -> Any:
 
 
 def check_hooks(cls: type[Strategy]) -> None:
-    """Refuse hooks that would never be called or cannot be called."""
+    """Refuse what a class itself defines as on_... or ask... and no run would call, or could not call.
+
+    Those are names that are no hook, hooks that wait for tick data or portfolio prompts, and hooks with other
+    parameters than (self, event, broker).
+    """
     for name, value in vars(cls).items():
         if not callable(value) or not name.startswith(("on_", "ask")):
             continue
@@ -263,9 +268,22 @@ def check_hooks(cls: type[Strategy]) -> None:
             raise StrategyError(
                 f"{cls.__name__}.{name}: trade and book hooks need a tick market; this is a candle engine"
             )
+        if name == "ask_portfolio":
+            raise StrategyError(
+                f"{cls.__name__}.ask_portfolio is never called: portfolio prompts are not there yet; "
+                "ask(self, view) asks about the market"
+            )
         if name not in HOOKS:
             raise StrategyError(f"{cls.__name__}.{name} is no hook: {near(name, HOOKS)}")
         check_signature(cls, name, value)
+
+
+def need_hook(cls: type[Strategy]) -> None:
+    """Refuse a class without any hook: a run of it would do nothing, in silence."""
+    if not hooks_of(cls):
+        raise StrategyError(
+            f"{cls.__name__} has no hook, so nothing ever happens: define on_bar(self, bar, broker)"
+        )
 
 
 def check_signature(cls: type[Strategy], name: str, hook: Callable[..., Any]) -> None:

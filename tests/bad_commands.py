@@ -18,6 +18,13 @@ CODE = {
     "hook.py": "class A(Strategy):\n    def on_bar(self, bar):\n        pass\n",
     "nohook.py": "class A(Strategy):\n    def on_bars(self, bar, broker):\n        pass\n",
     "none.py": "x = 1\n",
+    "idle.py": "class A(Strategy):\n    def setup(self):\n        self.n = 0\n",
+    "folio.py": "class A(Strategy):\n    def ask_portfolio(self, view, broker):\n        pass\n",
+    "exits.py": "import sys\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n        sys.exit(3)\n",
+    "exits_first.py": "import sys\nclass A(Strategy):\n    def setup(self):\n        sys.exit()\n"
+    "    def on_bar(self, bar, broker):\n        pass\n",
+    "still.py": "class A(Strategy):\n    timer = '0m'\n    def on_timer(self, now, broker):\n        pass\n",
+    "nostate.py": "@compiled\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n        self.y += 1\n",
     "two.py": "class A(Strategy):\n    pass\nclass B(Strategy):\n    pass\n",
     "quits.py": "raise SystemExit(3)\n",
     "annotated.py": "class A(Strategy):\n    names: list = []\n",
@@ -33,7 +40,8 @@ CODE = {
     "order.py": "class A(Strategy):\n    def on_bar(self, bar, broker):\n"
     "        broker.buy(qty=float('nan'))\n",
     "stops.py": "class A(Strategy):\n    def on_bar(self, bar, broker):\n        raise KeyboardInterrupt\n",
-    "prints.py": "class A(Strategy):\n    def setup(self):\n        print('hello')\n",
+    "prints.py": "class A(Strategy):\n    def setup(self):\n        print('hello')\n"
+    "    def on_bar(self, bar, broker):\n        pass\n",
     "peeks.py": "from framework.samples import load\nBARS = load('btcusd-1h').match_bars(0)\n"
     "class A(Strategy):\n    def on_bar(self, bar, broker):\n"
     "        row = BARS['close_ts'].searchsorted(bar.close_ts, side='right')\n"
@@ -70,6 +78,12 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest noimport.py", 2, "noimport.py:2: ModuleNotFoundError"),
     ("backtest syntax.py", 2, "syntax.py:2: SyntaxError"),
     ("backtest quits.py", 2, "quits.py:2: SystemExit"),
+    ("backtest exits.py", 2, "A.on_bar, exits.py:5: SystemExit: 3"),
+    ("backtest exits_first.py", 2, "A.setup, exits_first.py:5: SystemExit"),
+    ("backtest idle.py", 2, "A has no hook, so nothing ever happens: define on_bar"),
+    ("backtest folio.py", 2, "A.ask_portfolio is never called"),
+    ("backtest still.py", 2, "A.timer must be longer than 0"),
+    ("backtest nostate.py", 2, "names 'y', which setup does not set: there is none yet; add it first"),
     ("backtest hook.py", 2, "on_bar(self, bar, broker)"),
     ("backtest nohook.py", 2, "did you mean on_bar"),
     ("backtest annotated.py", 2, "int, float, bool or str"),

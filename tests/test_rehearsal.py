@@ -146,7 +146,7 @@ def test_hooks_that_are_never_called() -> None:
 def test_mistakes_in_ask_are_told_by_line() -> None:
     class Asks(Good):
         def ask(self, view):
-            return view.bars(3, "7h")
+            return view.bars(3, "7m")
 
         def on_signal(self, signal, broker):
             pass
@@ -155,7 +155,7 @@ def test_mistakes_in_ask_are_told_by_line() -> None:
         def ask(self, view):
             return {}["x"]
 
-    assert "has 1h, not 7h" in problem(Asks)
+    assert "resample to 7m needs bars shorter than that" in problem(Asks)
     assert "Fails.ask, test_rehearsal.py:" in problem(Fails)
 
 

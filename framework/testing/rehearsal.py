@@ -22,7 +22,7 @@ from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
 from framework.records import NEVER, REASONS, REJECTED
 from framework.run import class_of, engine_setup, finish, fresh, run, told, wake
-from framework.strategy import HOOKS, Strategy, hooks_of, parameters_of
+from framework.strategy import HOOKS, Strategy, hooks_of, need_hook, parameters_of
 from framework.times import format_time
 
 MOST = 5  # problems of one kind that are told
@@ -135,11 +135,11 @@ class Check:
                     for hook in HOOKS
                     if bare == hook.replace("_", "")
                 ]
-        if not known:
-            self.problems.append(
-                f"{self.cls.__name__} has no hook, so nothing ever happens: define on_bar(self, bar, broker)"
-            )
-        if {"ask", "ask_portfolio"} & known and "on_signal" not in known:
+        try:
+            need_hook(self.cls)
+        except StrategyError as error:
+            self.problems.append(str(error))
+        if "ask" in known and "on_signal" not in known:
             self.problems.append(
                 f"{self.cls.__name__} asks and never hears: define on_signal(self, signal, broker)"
             )
@@ -159,7 +159,7 @@ class Check:
         except FrameworkError as error:
             place = told(self.cls, error)
             raise StrategyError(str(place).replace(f": {type(error).__name__}: ", ": ")) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise told(self.cls, error) from error
         self.problems += watch.found
         self.orders(Outcome(tables))
