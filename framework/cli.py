@@ -147,14 +147,15 @@ def sweep(
 def check(
     strategy: File, params: Params = None, market: MarketText = None, instrument: InstrumentText = None,
     interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
-    funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None, debug: Debug = False,
+    funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None,
+    as_json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Rehearse a strategy both ways, compiled and as written, and prove that it cannot see the future."""
     given = locals()
     from framework.cli_job import Job
     from framework.cli_sweep import run_check
 
-    return run_check(Job.of(given))
+    return run_check(Job.of(given), as_json)
 
 
 @app.command()

@@ -79,8 +79,7 @@ def asking(analyst: Analyst | None) -> Iterator[None]:
 
 def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int:
     """Run, print, save; return the exit code."""
-    if out is not None:
-        check_out(out)
+    check_out(out, job)
     with quiet_stdout(as_json):
         result = execute(job)
     if not as_json:
@@ -96,12 +95,36 @@ def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int
     return INCOMPLETE if result.status == "incomplete" else 0
 
 
-def check_out(out: Path) -> None:
-    """Refuse a folder that holds something else before the run, not after it."""
-    if out.is_file():
+def check_out(out: Path | None, job: Job) -> None:
+    """Refuse a folder that holds something else, or cannot be written, before the run and not after it."""
+    if out is not None and out.is_file():
         raise ConfigError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+    check_writable(out if out is not None else Path("results") / "run")
+    if out is None or not out.is_dir() or not any(out.iterdir()):
+        return
+    from framework.result_store import asked_for, plain, read_manifest
+
+    if not (out / "manifest.json").is_file():
         raise ConfigError(f"--out {out}: holds other files; name a new folder or empty this one")
+    try:
+        old = read_manifest(out)
+    except ResultError as error:
+        raise ConfigError(f"--out: {error}; name a new folder or empty this one") from None
+    about, source = old["manifest"], split_target(job.strategy)[0]
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    is_same = asked_for(about.get("command")) == asked_for(plain(job.words()))
+    if not is_same or about.get("strategy", {}).get("sha256") != digest:
+        name = f"{about.get('strategy', {}).get('class')}, {old['fingerprint'][:8]}"
+        raise ConfigError(f"--out {out}: holds another result ({name}); name a new folder")
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a path that cannot be made: the nearest folder above it must be there and writable."""
+    there = next((p for p in out.absolute().parents if p.exists()), None)
+    if there is None or not there.is_dir():
+        raise ConfigError(f"--out {out}: cannot be written, {there} is no folder; name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: cannot be written (permission denied in {there}); name another")
 
 
 def keep_source(file: Path, folder: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.cli_job import Job, pairs
-from framework.cli_run import prepare, quiet_stdout
+from framework.cli_run import check_writable, prepare, quiet_stdout
 from framework.cli_show import Meter, Voice, is_watched, print_json
 from framework.errors import ConfigError, StrategyError, near
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from framework.strategy import Strategy
 
-UNPROVED, DIFFERS = 4, 5  # exit codes of rules.md 2: incomplete, result differs
+UNPROVED, DIFFERS = 4, 5  # exit codes: incomplete, result differs
 SHOWN = 10  # rows printed
 MOST = 1_000_000  # values of one parameter
 COLUMNS = ("final_equity", "total_return", "sharpe", "max_drawdown", "trades")
@@ -71,6 +72,8 @@ def run_sweep(job: Job, workers: int | None, best: str, out: Path | None, as_jso
     """Run a sweep; print its best rows, or all as JSON; return the exit code."""
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"--out {out}: a table is written as .csv or .parquet")
+    if out is not None:
+        check_writable(out)
     options, cls, market = prepare(job, Voice())
     values = grid_of(cls, job.params)
     from framework import sweep
@@ -139,18 +142,26 @@ def show_sweep(table: pl.DataFrame, swept: list[str], best: str, out: Path | Non
         print(f"{failed:,} of {table.height:,} sets failed; their reason is in the column error")
 
 
-def run_check(job: Job) -> int:
+def run_check(job: Job, as_json: bool) -> int:
     """Rehearse a strategy and look for the future in its decisions."""
     _, cls, market = prepare(job, Voice())
     made = cls(**job.parameters())
     from framework import check_lookahead, check_strategy
 
-    rehearsal = check_strategy(made, market)
-    print(rehearsal, flush=True)
+    with quiet_stdout(as_json):
+        rehearsal = check_strategy(made, market)
+    if not as_json:
+        print(rehearsal, flush=True)
     if not rehearsal.ok:
+        if as_json:
+            print_json({"rehearsal": asdict(rehearsal), "lookahead": None})
         raise StrategyError(rehearsal.problems[0])
-    proof = check_lookahead(made, market)
-    print(proof)
+    with quiet_stdout(as_json):
+        proof = check_lookahead(made, market)
+    if as_json:
+        print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof)})
+    else:
+        print(proof)
     return 0 if proof.ok else UNPROVED if proof.verdict == "UNPROVED" else DIFFERS
 
 

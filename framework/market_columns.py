@@ -72,12 +72,16 @@ class Columns:
     def error(self, row: int, field: str, value: Any, what: str) -> DataError:
         """Return the error for one cell; `row` counts from 0 here and from 1 (data rows) in the message."""
         shown = value.item() if isinstance(value, np.generic) else value
+        if shown != shown and self.kind == "polars" and field in self.names:
+            shown = "null" if self.frame.get_column(field)[row] is None else shown
         return DataError(f"{self.source}: row {row + 1}: {field} = {shown}: {what}")
 
     def missing(self, field: str, fix: str = "") -> DataError:
         """Return the error for a column that is not there."""
         hint = near(field, self.names)
-        return DataError(f"{self.source}: no column {field!r}; {hint}{fix}")
+        if not hint.startswith("did you mean"):
+            hint = f"its columns are {', '.join(self.names)}; add it, or rename one"
+        return DataError(f"{self.source}: there is no column {field!r}; {hint}{fix}")
 
     def named(self, field: str) -> str:
         """Return the name of a column, found in any case (`Close`, `close`)."""

@@ -154,7 +154,8 @@ class Result:
     def save(self, folder: str | Path | None = None, *, report: bool = False) -> Path:
         """Write the result's folder in one step and return it; with `report` the page and picture as well.
 
-        Default folder: `results/<class>-<fingerprint8>`. A saved result of the same fingerprint is replaced.
+        Default folder: `results/<class>-<fingerprint8>`. A saved result of the same fingerprint is replaced,
+        and an incomplete one of the same command.
         Raises ConfigError when something else is there, ResultError when it cannot be written.
         """
         target = Path(folder) if folder is not None else Path("results") / self.name
@@ -169,7 +170,7 @@ class Result:
             if report:
                 page.write(self, fresh)
 
-        publish(target, self.fingerprint, fill)
+        publish(target, self.fingerprint, fill, self.manifest.get("command"))
         self.folder = target
         return target
 

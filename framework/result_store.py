@@ -87,13 +87,14 @@ def write_files(
     (folder / "manifest.json").write_text(to_json({**body, "sha256": digest(body)}), encoding="utf-8")
 
 
-def publish(folder: Path, fingerprint: str, fill: Callable[[Path], None]) -> None:
+def publish(folder: Path, fingerprint: str, fill: Callable[[Path], None], command: Any = None) -> None:
     """Let `fill` write into a new folder beside `folder`, then put it in place in one step.
 
-    An existing result of the same fingerprint is replaced (files that are not ours move along), an empty
-    folder is taken; anything else is refused with ConfigError. A full disk leaves nothing: ResultError.
+    An existing result of the same fingerprint is replaced (files that are not ours move along), and so is an
+    incomplete one of the same command; an empty folder is taken. Anything else is refused with ConfigError. A
+    full disk leaves nothing: ResultError.
     """
-    _refuse_foreign(folder, fingerprint)
+    _refuse_foreign(folder, fingerprint, command)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = _new_folder(folder)
@@ -115,21 +116,28 @@ def _unwritable(folder: Path, error: Exception) -> ResultError:
     return ResultError(f"{folder}: cannot write the result ({reason}); nothing was changed there")
 
 
-def _refuse_foreign(folder: Path, fingerprint: str) -> None:
+def _refuse_foreign(folder: Path, fingerprint: str, command: Any) -> None:
     if folder.is_file():
         raise ConfigError(f"{folder}: is a file; name a folder for the result")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
-        found = read_manifest(folder)["fingerprint"]
+        old = read_manifest(folder)
     except ResultError as error:
         raise ConfigError(
             f"{folder}: holds other files ({error}); name a new folder or empty this one"
         ) from error
-    if found != fingerprint:
+    found, theirs = old["fingerprint"], old["manifest"].get("command")
+    is_same = command is not None and asked_for(plain(command)) == asked_for(theirs)
+    if found != fingerprint and not (is_same and old["status"] == "incomplete"):
         raise ConfigError(
             f"{folder}: holds another result ({found[:8]}, not {fingerprint[:8]}); name a new folder"
         )
+
+
+def asked_for(command: Any) -> Any:
+    """Return what of a saved command decides its result: all but whether answers were to be recorded."""
+    return {k: v for k, v in command.items() if k not in ("record", "refresh")} if command else command
 
 
 def _new_folder(folder: Path) -> Path:

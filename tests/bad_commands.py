@@ -10,6 +10,7 @@ CANDLES = {
     "twice.csv": FIRST + FIRST,
     "nan.csv": FIRST + "1704070800000,1,2,0.5,nan,10\n",
     "negative.csv": FIRST + "1704070800000,1,2,-0.5,1.5,10\n",
+    "null.csv": FIRST + "1704070800000,1,2,0.5,,10\n",
     "high.csv": FIRST + "1704070800000,1,0.4,0.5,0.5,10\n",
 }
 CODE = {
@@ -51,6 +52,14 @@ CODE = {
     "        if random.random() < 0.01:\n            broker.buy(share=0.5 * random.random())\n",
 }
 CSV = ["--instrument", "binance:BTCUSDT", "--interval", "1h", "--stamp", "open"]
+PERP = "--market candles:ok.csv --instrument binance-futures:BTCUSDT --interval 1h --stamp open"
+OTHER = {  # files with other columns
+    "far.csv": "ts_ms,rate\n1604067200000,0.0001\n1604096000000,0.0001\n",
+    "unnamed.csv": "ts_ms,value\n1704067200000,0.0001\n",
+    "novolume.csv": "open_time_ms,open,high,low,close\n1704067200000,1,2,0.5,1.5\n",
+    "times.csv": "ts,time,open,high,low,close,volume\n1704067200000,1704067200000,1,2,0.5,1.5,9\n",
+    "unit.csv": "ts,open,high,low,close,volume\n1704067200000,1,2,0.5,1.5,9\n",
+}
 BAD = [  # (command, exit code, what the line says)
     ("backtest", 2, "Missing argument"),
     ("backtset ema.py", 2, "backtset"),
@@ -98,8 +107,12 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest ema.py --from soon", 2, "--from"),
     ("backtest ema.py --from 2030-01-01", 3, "the market covers"),
     ("backtest ema.py --market candles:ok.csv", 2, "--instrument"),
-    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --interval 1h", 2, "stamp"),
-    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --stamp opn", 2, "stamp"),
+    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --interval 1h", 2,
+     "say --stamp open or --stamp close"),
+    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --stamp opn", 2,
+     "--stamp: unknown 'opn'; did you mean open?"),
+    ("backtest ema.py --market candles:ok.csv --instrument binance:BTCUSDT --stamp open", 2,
+     "how long is a bar? say --interval 1h"),
     ("backtest ema.py --market candles:none.csv CSV", 3, "no such file"),
     ("backtest ema.py --market candles:unsorted.csv CSV", 3, "unsorted.csv: row 2"),
     ("backtest ema.py --market candles:twice.csv CSV", 3, "twice.csv: row 2"),
@@ -112,6 +125,17 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest regime.py --record --cassette none.jsonl", 2, "--cassette"),
     ("backtest ema.py --out ok.csv", 2, "is a file"),
     ("backtest ema.py --out .", 2, "holds other files"),
+    ("backtest ema.py --out ok.csv/below", 2, "--out ok.csv/below: cannot be written"),
+    ("sweep ema.py -p fast=5 --out ok.csv/all.csv", 2, "--out ok.csv/all.csv: cannot be written"),
+    ("backtest ema.py --market candles:ok.csv CSV --funding nofile", 3, "nofile: there is no such file"),
+    ("backtest ema.py --market candles:ok.csv CSV --funding ok.csv", 2, "is spot and pays no funding"),
+    (f"backtest ema.py {PERP} --funding far.csv", 3, "no row of the funding stream"),
+    (f"backtest ema.py {PERP} --funding unnamed.csv", 3, "rename the right one to rate"),
+    (f"backtest ema.py {PERP} --funding ok.csv", 3, "rename the right one to time"),
+    ("backtest ema.py --market candles:null.csv CSV", 3, "null.csv: row 2: close = null: is no finite"),
+    ("backtest ema.py --market candles:novolume.csv CSV", 3, "no column 'volume'; its columns are open"),
+    ("backtest ema.py --market candles:times.csv CSV", 3, "may all be the time; say --time one of them"),
+    ("backtest ema.py --market candles:unit.csv CSV", 3, "holds whole numbers; say --unit s, ms, us or ns"),
     ("rerun nowhere", 2, "no such folder"),
     ("rerun .", 5, "manifest.json: is missing"),
     ("report nowhere", 2, "no such folder"),

@@ -20,7 +20,7 @@ from framework.errors import ConfigError, FrameworkError
 from framework.options import Fills
 from framework.result import Result
 from framework.testing import HolySheepServer
-from tests.bad_commands import BAD, CANDLES, CODE, CSV, FIRST, HEAD
+from tests.bad_commands import BAD, CANDLES, CODE, CSV, FIRST, HEAD, OTHER
 
 ROOT = Path(__file__).parent.parent
 EMA = ROOT / "strategies" / "ema_cross.py"
@@ -33,6 +33,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with strategies, candles and no key; what the command changes is put back."""
     for name, rows in CANDLES.items():
         (tmp_path / name).write_text(HEAD + rows, encoding="utf-8")
+    for name, text in OTHER.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     for name, text in CODE.items():
         (tmp_path / name).write_text("from framework import Strategy, compiled\n" + text, encoding="utf-8")
     (tmp_path / "ema.py").write_bytes(EMA.read_bytes())
@@ -216,6 +218,10 @@ def test_check_proves_or_says_what_is_wrong(
 ) -> None:
     assert main(["check", "ema.py", *SHORT]) == 0
     assert "clean" in capsys.readouterr().out
+    assert main(["check", "ema.py", "--json", *SHORT]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rehearsal"]["problems"] == []
+    assert found["lookahead"]["verdict"] == "clean"
     assert main(["check", "random_walk.py", *SHORT]) == 2
     assert "two runs differ" in capsys.readouterr().err
     assert main(["check", "peeks.py", *SHORT]) == 5

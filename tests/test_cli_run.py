@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from framework.cli import main
+from framework.errors import ConfigError
 from framework.result import Result
+from tests.made_result import make
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,3 +37,41 @@ def test_two_instruments_are_saved_loaded_and_run_again(
     assert "same result" in capsys.readouterr().out
     assert main(["report", "two"]) == 0
     assert (desk / "two" / "report.html").is_file()
+
+
+def test_a_folder_of_another_result_is_refused_before_the_run(
+    desk: Path, warm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ["backtest", "ema_cross.py", "--from", "2019-01-01", "--to", "2019-02-01", "--no-report"]
+    assert main([*run, "--out", "one"]) == 0
+    assert main([*run, "--out", "one"]) == 0  # the same again is replaced
+
+    def never(*_: object) -> None:
+        raise AssertionError("the run began")
+
+    monkeypatch.setattr("framework.cli_run.execute", never)
+    capsys.readouterr()
+    words = "sheepfold: error: --out one: holds another result (EmaCross, "
+    assert main([*run, "-p", "fast=5", "--out", "one"]) == 2
+    assert capsys.readouterr().err.startswith(words)
+    (desk / "ema_cross.py").write_text("# changed\n" + (desk / "ema_cross.py").read_text(), encoding="utf-8")
+    assert main([*run, "--out", "one"]) == 2
+    assert capsys.readouterr().err.startswith(words)
+    (desk / "one" / "manifest.json").write_text("{}", encoding="utf-8")
+    assert main([*run, "--out", "one"]) == 2
+    assert "is damaged or altered" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert main([*run, "--out", "two"]) == 2
+    assert "--out two: cannot be written (permission denied in " in capsys.readouterr().err
+
+
+def test_an_incomplete_result_is_completed_in_its_folder(desk: Path) -> None:
+    half = {"status": "incomplete", "manifest": {"command": {"strategy": "a.py", "record": True}}}
+    whole = {"manifest": {"command": {"strategy": "a.py", "record": False}}, "fingerprint": "cd" * 32}
+    make(**half).save("asked")
+    with pytest.raises(ConfigError, match="another result"):
+        make(**{**whole, "manifest": {"command": {"strategy": "b.py"}}}).save("asked")
+    make(**whole).save("asked")
+    assert Result.load("asked").fingerprint == "cd" * 32
+    with pytest.raises(ConfigError, match="another result"):
+        make(**{**whole, "fingerprint": "ef" * 32}).save("asked")

@@ -49,14 +49,14 @@ def spoiled(row, old, new):
     ("rows", "words"),
     [
         (spoiled(2, "101.5", "high"), "row 3: high = high: is no number"),
-        (spoiled(2, "101.5", ""), "row 3: high = nan: is no finite number"),
+        (spoiled(2, "101.5", ""), "row 3: high = null: is no finite number"),
         (spoiled(2, "101.5", "98"), "row 3: high = 98.0: is below low 99.0"),
         (spoiled(5, "100.5", "-1"), "row 6: close = -1.0: is below zero"),
         (spoiled(5, "100.5", "0"), "row 6: close = 0.0: is zero"),
         (spoiled(1, "1704067260000", "1704067200000"), "row 2: .*duplicate"),
         (spoiled(1, "1704067260000", "yesterday"), "row 2: open_time_ms = yesterday|row 1: open_time_ms"),
         ([*GOOD, GOOD[0]], "row 7: .*sort the rows"),
-        ([GOOD[0], "1704067260000,100\n"], "row 2: high = nan"),
+        ([GOOD[0], "1704067260000,100\n"], "row 2: high = null"),
         ([], "holds no row"),
         ([GOOD[0], GOOD[1].replace("\n", ",9,9\n")], "cannot be read"),
     ],
@@ -75,6 +75,7 @@ def test_files_that_are_not_there_or_broken(tmp_path):
         load(tmp_path / "bar.csv.gz")
     with pytest.raises(DataError, match="there is no folder"):
         load(tmp_path / "nowhere" / "bar.csv")
+    (tmp_path / "bars.xlsx").write_bytes(b"PK")
     with pytest.raises(DataError, match="convert it"):
         load(tmp_path / "bars.xlsx")
     path.write_bytes(path.read_bytes()[:40])
@@ -115,7 +116,7 @@ def test_funding_and_mark_files(tmp_path):
     mark = write(
         tmp_path, ["1704067200000,100.0,101,99,100\n"], "mark.csv", "open_time_ms,open,high,low,close\n"
     )
-    market = add_files(load(bars), funding, mark)
+    market = add_files(load_candles(bars, "binance-futures:BTCUSDT", "1m", "open"), funding, mark)
     assert market.funding[0]["ts"].tolist() == [1704067200000000000]
     assert market.mark[0]["price"].tolist() == [100.0]
     with pytest.raises(ConfigError, match="unknown option"):

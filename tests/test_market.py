@@ -128,7 +128,7 @@ def set_cell(name, value, row=3):
 
 REFUSED = [
     (set_cell("close", float("nan")), r"row 4: close = nan: is no finite number"),
-    (set_cell("volume", None), r"row 4: volume = nan: is no finite number"),
+    (set_cell("volume", None), r"row 4: volume = null: is no finite number"),
     (set_cell("high", float("inf")), r"row 4: high = inf: is no finite number"),
     (set_cell("low", 0.0), r"row 4: low = 0.0: is zero"),
     (set_cell("open", -1.0), r"row 4: open = -1.0: is below zero"),

@@ -91,7 +91,7 @@ def test_market_option():
         ("sample:perp-1m", {"interval": "1m"}, "--interval: a sample has its own"),
         ("perp-1m", {}, "neither sample:NAME"),
         (f"candles:{path}", {}, "--instrument: say what"),
-        (f"candles:{path}", {"instrument": "coinbase:BTC-USD"}, "stamp="),
+        (f"candles:{path}", {"instrument": "coinbase:BTC-USD"}, "say --stamp open"),
     ):
         with pytest.raises(ConfigError, match=words):
             samples.market_from_option(text, **options)

@@ -54,14 +54,14 @@ def read_csv(file: Path) -> pl.DataFrame:
 def check_file(path: str | Path) -> Path:
     """Return the path of a file that exists and ends in a known suffix."""
     file = Path(path)
-    if not file.name.endswith(SUFFIXES):
-        raise DataError(f"{file}: is no {', '.join(SUFFIXES)} file; convert it to one of them")
     if not file.is_file():
         if not file.parent.is_dir():
             raise DataError(f"{file}: there is no folder {file.parent}; check the path")
         others = sorted(p.name for p in file.parent.iterdir() if p.name.endswith(SUFFIXES))
         hint = near(file.name, others[:9]) if others else "check the path"
         raise DataError(f"{file}: there is no such file; {hint}")
+    if not file.name.endswith(SUFFIXES):
+        raise DataError(f"{file}: is no {', '.join(SUFFIXES)} file; convert it to one of them")
     return file
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from framework.data.candles import add_files, load_candles
 from framework.data.synthetic import perp
-from framework.errors import ConfigError, near
+from framework.errors import ConfigError, FrameworkError, near
 from framework.market import Market
 
 __all__ = ["load", "market_from_option", "names"]
@@ -106,5 +109,29 @@ def market_from_option(
         )
     if instrument is None:
         raise ConfigError("--instrument: say what the candles are of, like binance-futures:BTCUSDT")
-    market = load_candles(rest, instrument, interval, stamp, unit, time)
-    return add_files(market, funding, mark)
+    with said_as(as_options):
+        market = load_candles(rest, instrument, interval, stamp, unit, time)
+    with said_as(as_columns):
+        return add_files(market, funding, mark)
+
+
+@contextmanager
+def said_as(words: Callable[[str], str]) -> Iterator[None]:
+    """Say an error in the command's words: it speaks of keywords, and the command has options."""
+    try:
+        yield
+    except FrameworkError as error:
+        raise type(error)(words(str(error))) from None
+
+
+def as_options(text: str) -> str:
+    """Write `stamp="open"` and `stamp: ...` as the options `--stamp open` and `--stamp: ...`."""
+    text = re.sub(r"^(stamp|interval|unit): ", r"--\1: ", text)
+    text = re.sub(r"\b(stamp|interval|time|unit)=(['\"])([^'\"]*)\2", r"--\1 \3", text)
+    return re.sub(r"(?<![\w-])(stamp|interval|time|unit)=", r"--\1", text)
+
+
+def as_columns(text: str) -> str:
+    """Funding and mark files have no options: a column is found by its name, a unit by the name's end."""
+    text = re.sub(r"say (time|rate|price)= one of (.*)", r"rename the right one to \1 (there are \2)", text)
+    return text.replace("say unit= s, ms, us or ns", "end its name in the unit: _s, _ms, _us or _ns")
