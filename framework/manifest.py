@@ -21,6 +21,8 @@ from framework.strategy import Strategy
 from framework.symbols import venue_names
 from framework.times import format_time
 
+RULES = ("kind", "multiplier", "tick_size", "lot_size", "min_notional")  # of an instrument, as it was used
+
 
 def manifest(
     plan: Any, cls: type[Strategy] | None, params: dict[str, Any], asked: Answers | None, outcome: Outcome
@@ -34,6 +36,8 @@ def manifest(
             "to": format_time(market.stop), "instruments": [one.id for one in market.instruments],
             "notes": list(market.notes),
         },
+        "settle": market.instruments[0].settle,
+        "instruments": {one.id: {name: getattr(one, name) for name in RULES} for one in market.instruments},
         "cash": plan.cash, "leverage": plan.leverage, "margin": plan.margin, "seed": plan.seed,
         "strict": plan.strict, "sample": str(plan.sample) if plan.sample else None,
         **option_words(plan.costs, plan.latency, plan.fills),

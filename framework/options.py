@@ -237,14 +237,20 @@ def engine_options(
     }
 
 
+def length_words(value: Any) -> str:
+    """Return a length of time in words, "20ms"; "0" for none."""
+    length = parse_duration(value)
+    return format_interval(length) if length else "0"
+
+
 def option_words(costs: Costs, latency: Latency, fills: Fills) -> dict[str, dict[str, Any]]:
     """Return the choices as plain values for the manifest."""
     return {
         "costs": {f.name: getattr(costs, f.name) for f in fields(costs)},
         "latency": {
-            "feed": format_interval(latency.feed_ns) if latency.feed_ns else "0",
-            "order": "table" if latency.table is not None else str(latency.order),
-            "response": "table" if latency.table is not None else str(latency.response),
+            "feed": length_words(latency.feed_ns),
+            "order": "table" if latency.table is not None else length_words(latency.order),
+            "response": "table" if latency.table is not None else length_words(latency.response),
             "venues": sorted(latency.venues or ()),
         },
         "fills": {f.name: getattr(fills, f.name) for f in fields(fills)},

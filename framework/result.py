@@ -237,13 +237,18 @@ class Result:
             (compare.define(name).label, show(name, self.metrics[name]), self._bound(name)) for name in names
         ]
         shown = [row for row in shown if row[1] != compare.MISSING or row[0] != "Decision coverage"]
+        used = compare.fees(self.manifest)
+        same = set(used.values())
+        named = used.items() if len(same) > 1 else [("fees", text) for text in same]
+        lines += [f"{visible(name)}: {text}" for name, text in named]
         wide = max((len(value) for _, value, _ in shown), default=0)
         lines.append("")
         lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in shown]
         if self.bounds:
-            lines.append(
-                "  [worst, chosen, best]: the order of events inside ambiguous bars, assumed each way"
-            )
+            words = "the order of events inside ambiguous bars, assumed each way"
+            if not self.metrics.get("ambiguous_bars"):
+                words = "all one, no bar is ambiguous"
+            lines.append(f"  [worst, chosen, best]: {words}")
         lines.append("")
         lines += [f"note: {visible(note)}" for note in page.notes(self)]
         lines.append(f"fingerprint {visible(self.fingerprint)}")
@@ -264,6 +269,7 @@ class Result:
     def _repr_html_(self) -> str:
         """Return a small table and the equity curve for notebooks; every text escaped, nothing fetched."""
         rows = [(compare.define(n).label, show(n, self.metrics[n])) for n in compare.KEY if n in self.metrics]
+        rows += [(f"{name} =", value) for name, value in self.params.items()]
         rows += [(label, text) for label, text in page.banners(self)]
         rows.append(("Fingerprint", self.fingerprint[:16]))
         cells = "".join(
@@ -272,7 +278,9 @@ class Result:
             for label, value in rows
         )
         title = _safe(" · ".join(page.title_parts(self)))
-        return f"<div><b>{title}</b>{self._sparkline}<table>{cells}</table></div>"
+        notes = "".join(f"<li>{_safe(note)}</li>" for note in page.notes(self))
+        notes = f'<ul style="text-align:left">{notes}</ul>' if notes else ""
+        return f"<div><b>{title}</b>{self._sparkline}<table>{cells}</table>{notes}</div>"
 
     @cached_property
     def _sparkline(self) -> str:

@@ -48,6 +48,10 @@ DEFINITIONS: dict[str, Definition] = {
         ),
         "Trades": (
             ("trades", "Trades", "count", "Round trips, first in first out."),
+            ("orders", "Orders", "count", "Every order sent, bracket exits included."),
+            ("fills", "Fills", "count", "Executions; one order may have several."),
+            ("rejected", "Rejected orders", "count", "Orders the venue's rules or the account refused."),
+            ("late_orders", "Late orders", "count", "Too late for their bar; they waited for the next."),
             ("win_rate", "Win rate", "fraction", "Share of trades with net profit above 0."),
             (
                 "profit_factor",
@@ -66,6 +70,7 @@ DEFINITIONS: dict[str, Definition] = {
             ("slippage", "Slippage paid", "money", "Money lost between raw and paid prices."),
             ("funding", "Funding", "money", "Sum of funding; received is positive."),
             ("tokens", "Model cost", "money", "Cost of the model's replies."),
+            ("liquidation", "Liquidation", "money", "Loss beyond the account that the venue bore."),
         ),
         "Evidence": (
             ("ambiguous_bars", "Ambiguous bars", "count", "Bars whose order of events inside was assumed."),
@@ -188,6 +193,34 @@ def show(name: str, value: Any) -> str:
         text = number(value, 1)
         return text if text == MISSING else f"{text} days"
     return number(value, 0 if unit == "count" or isinstance(value, int) else 2)
+
+
+def rate(value: Any) -> str:
+    """Return a fee as `0.05 %`."""
+    return f"{100.0 * float(value):.6g} %".replace("-", "−")
+
+
+def fees(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fees really used, per instrument, in words; nothing where the manifest has none."""
+    found = manifest.get("fees")
+    if not isinstance(found, Mapping):
+        return {}
+    return {
+        str(name): f"maker {rate(row['maker'])}, taker {rate(row['taker'])}"
+        for name, row in found.items()
+        if isinstance(row, Mapping) and {"maker", "taker"} <= row.keys()
+    }
+
+
+def latency(value: Any) -> str:
+    """Return the latency of a manifest in words."""
+    found = value if isinstance(value, Mapping) else {}
+    words = {"0": "at once", "table": "by the table"}
+    what = {"order": "orders", "response": "answers", "feed": "bars"}
+    said = [f"{who} {words.get(str(found[key]), found[key])}" for key, who in what.items() if key in found]
+    if found.get("venues"):
+        said.append(f"others at {', '.join(str(venue) for venue in found['venues'])}")
+    return ", ".join(said)
 
 
 def strategy_name(manifest: Mapping[str, Any]) -> str:

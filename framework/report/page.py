@@ -104,6 +104,35 @@ def in_sample_only(run: Run) -> bool:
 
 
 # ---- parts of the page
+def assumptions(run: Run) -> list[tuple[str, str]]:
+    """Return costs, latency, fills and the rest as (name, text) rows; fees are those really used."""
+    assumed = {key: run.manifest[key] for key in ASSUMPTIONS if key in run.manifest}
+    used, rows = compare.fees(run.manifest), []
+    for key, value in assumed.items():
+        if key == "costs" and isinstance(value, Mapping) and used:
+            rows += [(f"fees.{name}", text) for name, text in used.items()]
+            value = {name: cost for name, cost in value.items() if name not in ("maker", "taker")}
+        rows += [(key, compare.latency(value))] if key == "latency" else flat(value, key)
+    return rows
+
+
+def ambiguity(run: Run) -> str:
+    """Return what the ambiguous bars of a run mean."""
+    count = run.metrics.get("ambiguous_bars")
+    if not count:
+        return (
+            "No bar is ambiguous: none touched both stop and target, and no entry was filled inside one that "
+            "touched its exit. Worst, chosen and best are the same."
+        )
+    is_one = count == 1
+    words = "1 ambiguous bar" if is_one else f"{show('ambiguous_bars', count)} ambiguous bars"
+    rest = " Worst and best assume it each way." if run.bounds else ""
+    return (
+        f"{words}: stop and target were both touched, or an entry was filled inside the bar, and the bar "
+        f"does not say in which order.{rest}"
+    )
+
+
 def _headline(run: Run) -> list[dict[str, str]]:
     cards = []
     held = _held(run)
@@ -247,7 +276,7 @@ def _picture(data: bytes) -> Any:
 
 def render(run: Run, pictures: Mapping[str, bytes]) -> str:
     """Return the whole page as HTML text; `pictures` are PNG files by name (see plots.pictures)."""
-    assumed = {key: run.manifest[key] for key in ASSUMPTIONS if key in run.manifest}
+    shown_above = {*ASSUMPTIONS, "fees"}
     return _template().render(
         title=compare.strategy_name(run.manifest),
         parts=title_parts(run),
@@ -260,10 +289,10 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         groups=_groups(run),
         bounds=_bounds(run),
         kinds=KINDS,
-        ambiguous=show("ambiguous_bars", run.metrics.get("ambiguous_bars")),
+        ambiguity=ambiguity(run),
         params=flat(run.params),
-        assumptions=flat(assumed),
-        manifest=flat({key: value for key, value in run.manifest.items() if key not in assumed}),
+        assumptions=assumptions(run),
+        manifest=flat({key: value for key, value in run.manifest.items() if key not in shown_above}),
         notes=notes(run),
         trades=_trades(run),
         n_trades=run.trades.height,

@@ -187,11 +187,11 @@ def _money_axis(axis: Axes, *curves: Floats) -> None:
     values = np.concatenate([curve[np.isfinite(curve)] for curve in curves] or [np.empty(0)])
     if values.size and values.min() > 0.0 and values.max() > LOG_RANGE * values.min():
         axis.set_yscale("log")
-        decades = math.log10(values.max() / values.min())
-        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
-        axis.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
+        axis.yaxis.set_major_locator(ticker.FixedLocator(log_ticks(float(values.min()), float(values.max()))))
         axis.yaxis.set_minor_locator(ticker.NullLocator())
+        axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: log_label(value)))
         axis.set_ylabel(axis.get_ylabel() + ", log scale")
+        return
     else:
         axis.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     digits = max(0, 2 - math.floor(math.log10(np.ptp(values)))) if values.size and np.ptp(values) > 0.0 else 2
@@ -199,10 +199,26 @@ def _money_axis(axis: Axes, *curves: Floats) -> None:
     axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value, places)))
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return round values for a log axis from `low` to `high`: as few as give at least four, at most nine."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
+        every = [float(f"{step}e{n}") for n in exponents for step in steps]
+        found = [value for value in every if low <= value <= high]
+        if len(found) >= 4:
+            break
+    return found[:: math.ceil(len(found) / 9)]
+
+
+def log_label(value: float) -> str:
+    """Return a tick of a log axis with the decimals it needs."""
+    return number(value, len(f"{value:.12f}".rstrip("0").partition(".")[2]))
+
+
 def _equity(axis: Axes, run: Run, names: list[Any]) -> None:
     ts, values = _days(run.equity["ts"].to_numpy()), run.equity["equity"].to_numpy()
     axis.set_title("Equity")
-    axis.set_ylabel("settlement currency")
+    axis.set_ylabel(_label(run.manifest.get("settle") or "settlement currency", 20))
     curves = [values]
     prices = run.price.filter(pl.col("instrument") == names[0]) if names else run.price
     closes = prices["close"].to_numpy()
