@@ -86,19 +86,21 @@ def replay_orders(
     fills: Fills | None = None, leverage: float = 1.0, margin: str = "cross", risk: Risk | None = None,
     analyst: Analyst | None = None, sample: str | int | None = None, strict: bool = False, seed: int = 0,
 ) -> Result:
-    """Replay a table of orders instead of a strategy; columns and options as in rules.md 2.
+    """Replay a table of orders instead of a strategy; options as of `backtest`.
 
     Parameters
     ----------
     orders
         polars or pandas frame: ts (decision time), instrument, side, type, qty or share, price, trigger,
         stop, target, trail, tif, post_only, reduce_only, expire_ts, group, cancel_ts, id. Absent columns mean
-        none.
+        none. Times are ns as integers, or ISO texts or datetimes with a zone; a cancel is sent at cancel_ts;
+        rows of one ts are sent in the frame's order.
 
     Raises
     ------
     DataError
-        A cell that cannot be used, by row and column; values off the venue's grid are refused.
+        A cell that cannot be used, by row and column: values off the venue's grid, times long before the
+        market (another unit), without a zone, or rounded as floats.
     """
     from framework.script import Script
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from framework.result import Result
     from framework.strategy import Analyst, Strategy
 
-INCOMPLETE = 4  # exit code of rules.md 2
+INCOMPLETE = 4  # exit code: decisions are missing
 
 
 @contextlib.contextmanager

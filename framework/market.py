@@ -336,7 +336,7 @@ class Market:
         return self._joined[interval]
 
     def content_hash(self) -> str:
-        """Return sha256 (hex) of every stream's rows in a fixed layout: no names, paths or rules."""
+        """Return sha256 (hex) of all rows in a fixed layout; feature names are part of it, others not."""
         return self._hash
 
     @cached_property

@@ -55,7 +55,7 @@ def check_values(columns: Columns, name: str, values: Rows, good: Rows, what: st
 
 
 def build_funding(frame: Any, time: str | None, rate: str | None, unit: str | None, source: str) -> Rows:
-    """Return FUNDING rows at their nominal boundaries (stamps floored to the second, rules.md 3.4)."""
+    """Return FUNDING rows at their nominal boundaries (real stamps jitter by ms: floored to the second)."""
     columns = Columns(frame, source)
     time_name = columns.find(time or columns.index, FUNDING_TIMES, "time")
     rate_name = columns.find(rate, RATES, "rate")

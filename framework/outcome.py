@@ -76,7 +76,7 @@ class Outcome:
         self.ids = tuple(i.id for i in self.instruments)
 
     def orders(self) -> pl.DataFrame:
-        """Return the orders table of rules.md 2: the row keeps what was asked."""
+        """Return the orders table: the row keeps what was asked."""
         o = self.order_rows
         price = np.where(np.isnan(o["asked_price"]), o["asked_trigger"], o["asked_price"])
         qty = np.where(np.isnan(o["asked_qty"]), o["qty"], o["asked_qty"])
@@ -98,7 +98,7 @@ class Outcome:
         )  # fmt: skip
 
     def fills(self) -> pl.DataFrame:
-        """Return the fills table of rules.md 2."""
+        """Return the fills table, one row per execution."""
         f = self.fill_rows
         return pl.DataFrame(
             {
@@ -116,7 +116,7 @@ class Outcome:
         return round_trips(self.tables)
 
     def trades(self) -> pl.DataFrame:
-        """Return the trades table of rules.md 2."""
+        """Return the trades table: round trips, first in first out."""
         t, f = self.trips(), self.fill_rows
         entry, leave = f[t["entry"]], f[t["exit"]]
         last = self.order_rows[leave["order"]]
@@ -139,7 +139,7 @@ class Outcome:
         )  # fmt: skip
 
     def equity(self, sample: int = 0) -> pl.DataFrame:
-        """Return the equity table of rules.md 2; with `sample` ns one row per step, as known at its time.
+        """Return the equity table, one row per bar close; with `sample` ns one per step, as known then.
 
         With several instruments `position` is the first one's and `position:<id>` the others'.
         """

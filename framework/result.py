@@ -39,7 +39,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     table: {name: _KINDS[kind] for name, kind in (column.split(":") for column in text.split())}
     for table, text in _COLUMNS.items()
 }
-"""Columns of the result tables (rules.md 2), times int64 ns UTC; what a table without rows has."""
+"""Columns of the result tables, times int64 ns UTC; what a table without rows has."""
 POSITION = "position:"  # and an id: the equity table's further columns where there are several instruments
 
 

@@ -1,7 +1,7 @@
 """HolySheep: decisions of a model, paid once and replayed for ever.
 
 Without `record` or `refresh` no socket is opened: a decision comes from the store, and one that was never
-recorded is a `CacheMiss` that says what to do. A key in the environment alone never spends (rules.md 7.1).
+recorded is a `CacheMiss` that says what to do. A key in the environment alone never spends.
 """
 
 from __future__ import annotations

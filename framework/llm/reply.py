@@ -1,4 +1,4 @@
-"""Find the one JSON object of a model's reply, or say why there is none (rules.md 7.2).
+"""Find the one JSON object of a model's reply, or say why there is none.
 
 Accepted: one object, bare or in one fence. Repaired and counted: prose or thinking around it.
 Refused: two objects, duplicate keys, non-finite numbers, anything a reader would have to guess at.

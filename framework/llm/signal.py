@@ -1,4 +1,4 @@
-"""`TradingSignal` and the strict reading of a model's reply (rules.md 7.2).
+"""`TradingSignal` and the strict reading of a model's reply.
 
 The only file that imports pydantic. A reply is a verdict, never an exception: `parse` returns what was found,
 what was repaired and what was wrong.

@@ -96,7 +96,7 @@ def banners(run: Run) -> list[tuple[str, str]]:
 
 
 def in_sample_only(run: Run) -> bool:
-    """Whether there are decisions and none lies after the model's cutoff (rules.md 7.4)."""
+    """Whether there are decisions and none lies after the model's cutoff: then no number is a headline."""
     frame = run.decisions
     return bool(
         frame.height and "in_sample" in frame.columns and frame["in_sample"].cast(pl.Int64).min() == 1

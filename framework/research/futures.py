@@ -1,7 +1,7 @@
 """Other futures: a market that ends at a moment, and the same market going on at random after it.
 
 Everything that could be known at the moment stays as it was to the bit, the open of the bar that begins there
-included: the exchange has it before the strategy acts (rules.md 3).
+included: the exchange has it before the strategy acts.
 """
 
 from __future__ import annotations
