@@ -246,7 +246,7 @@ class Result:
         lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in shown]
         if self.bounds:
             words = "the order of events inside ambiguous bars, assumed each way"
-            if not self.metrics.get("ambiguous_bars"):
+            if not self.metrics.get("ambiguous_bars") and page.bounds_agree(self):
                 words = "all one, no bar is ambiguous"
             lines.append(f"  [worst, chosen, best]: {words}")
         lines.append("")

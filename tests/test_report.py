@@ -185,6 +185,15 @@ def test_nothing_ambiguous_is_said_so() -> None:
         assert table_words in result.table()
 
 
+def test_bounds_that_differ_are_not_called_the_same() -> None:
+    base = make()
+    chosen = {"final_equity": 1.0}
+    apart = {"worst": {"final_equity": 0.5}, "chosen": chosen, "best": chosen}
+    result = make(metrics={**base.metrics, "ambiguous_bars": 0}, bounds=apart)
+    assert "are the same" not in words(result)
+    assert "assumed each way" in result.table()
+
+
 def test_a_notebook_shows_parameters_and_notes() -> None:
     text = make(notes=["3 orders were <late>"])._repr_html_()
     assert ">fast =</td>" in text

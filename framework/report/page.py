@@ -116,14 +116,18 @@ def assumptions(run: Run) -> list[tuple[str, str]]:
     return rows
 
 
+def bounds_agree(run: Run) -> bool:
+    """True when worst, chosen and best are one and the same."""
+    rows = list((run.bounds or {}).values())
+    return bool(rows) and all(repr(row) == repr(rows[0]) for row in rows)
+
+
 def ambiguity(run: Run) -> str:
     """Return what the ambiguous bars of a run mean."""
     count = run.metrics.get("ambiguous_bars")
     if not count:
-        return (
-            "No bar is ambiguous: none touched both stop and target, and no entry was filled inside one that "
-            "touched its exit. Worst, chosen and best are the same."
-        )
+        words = "No bar is ambiguous: none touched both stop and target, or filled an entry inside itself."
+        return f"{words} Worst, chosen and best are the same." if bounds_agree(run) else words
     is_one = count == 1
     words = "1 ambiguous bar" if is_one else f"{show('ambiguous_bars', count)} ambiguous bars"
     rest = " Worst and best assume it each way." if run.bounds else ""
