@@ -101,7 +101,7 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest unset.py", 2, "unset.py:"),
     ("backtest text.py", 2, "TypeError"),
     ("backtest divides.py", 2, "divides.py:4: ZeroDivisionError"),
-    ("backtest order.py", 2, "exactly one of qty and share"),
+    ("backtest order.py", 2, "order(qty=nan): is an indicator not ready yet?"),
     ("backtest ema.py --market nowhere:x", 2, "sample:NAME"),
     ("backtest ema.py --market sample:btcusd", 2, "did you mean btcusd-1h?"),
     ("backtest ema.py --from soon", 2, "--from"),

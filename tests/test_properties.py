@@ -171,6 +171,8 @@ def test_truncation(seed: int) -> None:
     short.bars = [[bar for bar in bars if bar[1] <= cut] for bars in case.bars]
     if not all(short.bars):
         return
+    short.funding = [[row for row in rows if row[0] <= cut] for rows in case.funding]
+    short.mark = [[row for row in rows if row[0] <= cut] for rows in case.mark]
     whole, part = result_of(case).fills, result_of(short).fills
     columns = [c for c in whole.columns if c != "order_id"]
     early = whole.filter(pl.col("ts") < cut).select(columns).rows()
