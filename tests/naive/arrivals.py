@@ -120,7 +120,7 @@ class Arrivals(Matching):
         elif order.post_only and order.kind not in ("limit", "stop_limit"):
             self.reject(order, "post-only would take")
         elif (sized and order.kind in ("limit", "stop_limit") and not order.is_exit
-              and instrument.notional(order.qty, order.price) < instrument.min_notional):
+              and instrument.too_small(order.qty, order.price)):
             self.reject(order, "below min notional")
         else:
             order.status = "open"

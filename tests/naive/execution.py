@@ -211,8 +211,7 @@ class Execution(Exits):
             return False
         if order.kind in ("limit", "stop_limit") and order.share is None:
             return False
-        instrument = self.instruments[order.k]
-        return instrument.notional(order.qty, price) < instrument.min_notional
+        return self.instruments[order.k].too_small(order.qty, price)
 
     def affordable(self, k: int, side: int, closing: float, opening: float, qty: float, price: float,
                    maker: bool) -> bool:

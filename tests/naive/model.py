@@ -80,6 +80,10 @@ class Instrument:
             return abs(qty) * self.multiplier / price
         return abs(qty) * price * self.multiplier
 
+    def too_small(self, qty: float, price: float) -> bool:
+        """Below the venue's minimum, by more than the last digits of a float."""
+        return self.notional(qty, price) < self.min_notional * (1.0 - 1e-12)
+
     def pnl(self, qty: float, entry: float, exit_: float) -> float:
         """Gain of the signed quantity from one price to another."""
         if self.kind == "inverse":
