@@ -52,6 +52,14 @@ def notional(kind, multiplier, qty, price):
 
 
 @kernel(inline=True, store=False)
+def exchanged(kind, multiplier, qty, price):
+    """What buying `qty` at `price` takes out of the settlement currency, and what holding it is worth."""
+    if kind == INVERSE:
+        return -qty * multiplier / price
+    return qty * multiplier * price
+
+
+@kernel(inline=True, store=False)
 def gain(kind, multiplier, qty, price_from, price_to):
     """P&L of a signed quantity between two prices (inverse contracts settle in the base currency)."""
     if kind == INVERSE:
@@ -144,27 +152,37 @@ def book_fill(rule, held, total, change, price, fee, leverage):
     held["isolated"] = notional(kind, mult, abs(new), held["entry"]) / leverage if new != 0.0 else 0.0
     total["realised"] += realised
     total["fees"] += fee
-    # the other entry of the books: what really left or entered the wallet
-    total["cash"] += (-(new - old) * price * mult if kind == SPOT else realised) - fee
+    # the other entries of the books: what was exchanged, and what left or entered the wallet
+    flow = -exchanged(kind, mult, new - old, price)
+    total["flow"] += flow
+    total["cash"] += (flow if kind == SPOT else realised) - fee
     return realised
 
 
 @kernel(store=False)
-def check_known(sim: Sim, worth):
-    """`check_books` of the one instrument's known side, while only its mark moves; `worth` is its equity."""
-    c = sim.clock[0]
+def known_break(sim: Sim, worth):
+    """`identity_break` of the one instrument's known side at the mark just seen; `worth` is its equity."""
     rule = sim.rules[0]
     held = sim.account[1]
+    total = sim.total[1]
     q = held["position"]
-    price = held["mark"]
-    booked = sim.total[1]["cash"]
-    scale = sim.total[1]["start"]
+    scale = total["start"]
+    by_flow = balance(total) - total["realised"] + total["flow"]
+    by_cash = total["cash"]
     if q != 0.0:
-        size = notional(rule["kind"], rule["multiplier"], q, price)
-        scale += abs(size)
-        opened = gain(rule["kind"], rule["multiplier"], q, held["entry"], price)
-        booked += size if rule["kind"] == SPOT else opened
-    wrong = abs(booked - worth) / (scale + abs(booked))
+        value = exchanged(rule["kind"], rule["multiplier"], q, held["mark"])
+        scale += abs(value)
+        by_flow += value
+        opened = gain(rule["kind"], rule["multiplier"], q, held["entry"], held["mark"])
+        by_cash += value if rule["kind"] == SPOT else opened
+    return max(abs(by_flow - worth), abs(by_cash - worth)) / (scale + abs(worth))
+
+
+@kernel(store=False)
+def check_known(sim: Sim, worth):
+    """`check_books` of the known side while only its mark moves."""
+    c = sim.clock[0]
+    wrong = known_break(sim, worth)
     c["checks"] += 1
     c["worst_identity"] = max(c["worst_identity"], wrong)
     if wrong > TOLERANCE:
@@ -173,17 +191,25 @@ def check_known(sim: Sim, worth):
 
 @kernel(store=False)
 def identity_break(sim: Sim, side):
-    """Relative difference between the cash booked entry by entry and the equity formula (strict mode)."""
+    """Largest relative difference of three ways to the same equity (strict mode).
+
+    By the formula of `equity_of`; by what fills exchanged at their own prices and what the positions are
+    worth, which knows no average entry and no realised gain; and by the wallet, booked entry by entry.
+    """
     n = sim.clock[0]["n"]
-    worth = sim.total[side]["cash"]
-    scale = abs(sim.total[side]["start"])
+    total = sim.total[side]
+    by_flow = balance(total) - total["realised"] + total["flow"]
+    by_cash = total["cash"]
+    scale = abs(total["start"])
     for k in range(n):
         rule = sim.rules[k]
         held = sim.account[side * n + k]
         if held["position"] == 0.0:
             continue
         price = held["mark"] if held["mark"] != 0.0 else held["entry"]  # no price was seen yet
-        size = notional(rule["kind"], rule["multiplier"], held["position"], price)
-        scale += abs(size)
-        worth += size if rule["kind"] == SPOT else unrealised(rule, held)
-    return abs(worth - equity_of(sim, side)) / (scale + abs(worth) + 1e-300)
+        value = exchanged(rule["kind"], rule["multiplier"], held["position"], price)
+        scale += abs(value)
+        by_flow += value
+        by_cash += value if rule["kind"] == SPOT else unrealised(rule, held)
+    worth = equity_of(sim, side)
+    return max(abs(by_flow - worth), abs(by_cash - worth)) / (scale + abs(worth) + 1e-300)

@@ -80,7 +80,8 @@ TOTAL = np.dtype(
         ("funding", "f8"),
         ("tokens", "f8"),
         ("liquidation", "f8"),
-        ("cash", "f8"),  # booked entry by entry, for the double-entry check
+        ("cash", "f8"),  # the wallet, booked entry by entry
+        ("flow", "f8"),  # what fills exchanged, by their own prices: no average entry in it
     ]
 )
 
