@@ -180,6 +180,12 @@ def test_an_amended_bracket_is_quantised_alike(form: type[Strategy]) -> None:
     assert paid(won) == [("buy", 96.0, 1.0), ("sell", 103.5, 1.0)]
 
 
+def test_the_table_keeps_the_trigger_that_was_asked(form: type[Strategy]) -> None:
+    """rules 6.2: the order row keeps what was asked, of a stop as of a limit."""
+    result = send(form, trigger=101.26)
+    assert result.orders.select("type", "price").rows() == [("stop", 101.26)]
+
+
 # ---- time in force, flags
 
 

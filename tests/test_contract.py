@@ -233,3 +233,13 @@ def test_sampled_rows_lie_on_the_grid(sample: str, step: int) -> None:
         assert row == every.equity.filter(pl.col("ts") <= row["ts"]).row(-1, named=True) | {"ts": row["ts"]}
     assert some.fingerprint == every.fingerprint
     assert some.metrics == every.metrics or some.metrics["final_equity"] == every.metrics["final_equity"]
+
+
+def test_a_sample_between_two_bars_is_of_its_own_time() -> None:
+    """rules 2: a row shows the account as it was known then: a fill heard 40 ms after the close too."""
+    market = made(FLAT, FLAT, FLAT)
+    latency, costs = Latency(order="20ms", response="20ms"), Costs(maker=0.0, taker=0.001, slippage=0.0)
+    result = replay(market, buy(t(1), 5.0), sample="30s", latency=latency, costs=costs)
+    assert column(result, "equity", "ts") == [t(1), t(1, 30_000), t(2), t(2, 30_000), t(3)]
+    assert column(result, "equity", "position") == [0.0, 5.0, 5.0, 5.0, 5.0]
+    assert column(result, "equity", "fees") == [0.0, 0.5, 0.5, 0.5, 0.5]

@@ -242,3 +242,14 @@ def test_counts_of_rows() -> None:
         setattr(one, name, rows[:-1])
         assert one.fingerprint() != REPLAYED
         setattr(one, name, rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("qty", (1.21, 1.29)), ("price", (95.1, 95.4)), ("trigger", (120.1, 120.2))]
+)
+def test_what_was_asked(name: str, asked: tuple[float, float]) -> None:
+    """rules 2: it is over the orders table, which keeps what was asked; both come to one grid value here."""
+    one, other = (backtest(Sends(**{name: value}), market()) for value in asked)
+    assert one.fills.equals(other.fills)
+    assert not one.orders.equals(other.orders)
+    assert one.fingerprint != other.fingerprint

@@ -15,6 +15,7 @@ from framework.llm import Rules
 from framework.market import TIES
 from tests.golden import MS, t
 from tests.small import FLAT, buy, column, made, play, replay, sell, signals
+from tests.test_broker_rules import Sends
 from tests.test_engine_modes import written
 
 ORDER, FILL, SIGNAL, BAR, TIMER = 1, 2, 3, 10, 20  # a bar is 10 + its instrument
@@ -244,3 +245,17 @@ def test_an_answer_takes_its_latency(analyst: Any, delay: int) -> None:
     asked = [t(2), t(4), t(6), t(8)]
     assert left.heard == [(ts, ts + delay, ts + delay) for ts in asked if ts + delay <= t(9)]
     assert column(result, "decisions", "latency_ns") == [delay] * len(asked)
+
+
+@BOTH
+def test_nothing_is_paid_after_a_bust(is_compiled: bool) -> None:
+    """rules 6.3: equity stays 0: a decision that arrives later is not paid, there is nothing to pay with."""
+    asked = {"ts": t(1), "cost": 2.0}
+    told = signals({**asked, "arrival_ts": t(1, 1)}, {**asked, "arrival_ts": t(3)})
+    market = made(FLAT, "100 101 75 75", FLAT, FLAT).with_signals(told)
+    cls = Sends if is_compiled else written(Sends)
+    result = play(cls(qty=50.0), market, cash=1_000.0, leverage=10.0)
+    assert result.status == "bust"
+    assert column(result, "equity", "equity") == [1_000.0, 0.0, 0.0, 0.0]
+    assert column(result, "equity", "tokens") == [0.0, 2.0, 2.0, 2.0]
+    assert result.manifest["final"]["tokens"] == 2.0

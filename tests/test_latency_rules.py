@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from framework import Fills, Latency, Strategy, compiled
+from framework.errors import ConfigError
 from tests.golden import MS, t
 from tests.small import FLAT, buy, column, made, play, replay
 from tests.test_engine_modes import state_after, written
@@ -146,3 +147,15 @@ class Counting(Strategy):
 
     def on_fill(self, fill, broker):
         self.sum += 7 * (broker.now - 1_700_000_000_000_000_000)
+
+
+@BOTH
+def test_feed_latency_by_venue(is_compiled: bool) -> None:
+    """rules 2: a venue's own feed latency is kept too (or refused in words), never left out in silence."""
+    market = made(*THREE) + made(*THREE, id="other:BBB")
+    latency = Latency(order=0, response=0, venues={"other": Latency(feed="3s", order=0, response=0)})
+    try:
+        first = heard(market, latency, is_compiled)[0][:, 0].tolist()
+    except ConfigError as error:
+        first = str(error)
+    assert first == [t(1), t(1) + 3 * SECOND] or "feed" in str(first)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from framework import Costs, Fills, Latency, Market, Result, Risk, Strategy, backtest
+from framework import Costs, Fills, Latency, Market, Result, Risk, Strategy, backtest, replay_orders
 from framework.errors import ConfigError
 from framework.samples import load
 from strategies.regime_trader import RegimeTrader
 from tests.golden import MS, t
+from tests.naive import compare
+from tests.naive.cases import random_case
 from tests.small import FLAT, FREE, buy, column, made, play, replay, sell
 from tests.test_broker_rules import Sends
 from tests.test_engine_modes import written
@@ -135,6 +138,28 @@ def test_bounds_without_an_ambiguous_bar_are_one_run() -> None:
     assert result.bounds["best"]["final_equity"] == 9_995.0
 
 
+def test_bounds_of_a_stop_limit_triggered_inside_a_bar() -> None:
+    """rules 4.2, house 3: it rests until the next bar, unless "best": bought at 105, worth 120; or never."""
+    order = buy(t(1), 1.0, "stop_limit", trigger=105.0, price=107.0)
+    assert_bounds(
+        lambda fills: replay(made(FLAT, "100 106 99 105", "120 120 120 120"), order, fills=fills),
+        10_000.0, {"worst": 10_000.0, "best": 10_015.0, "open_first": 10_000.0}, 10_015.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_bounds_are_the_runs_of_their_rules(part: int) -> None:
+    """house 3, for 300 random cases: each bound is what a run under that rule comes to."""
+    for seed in range(1 + 50 * part, 51 + 50 * part):
+        orders, market, options = compare.frames(random_case(seed))
+        result = replay_orders(orders, market, **options)
+        for rule in ("worst", "best"):
+            other = {**options, "fills": replace(options["fills"], intrabar=rule)}
+            figures = replay_orders(orders, market, **other).metrics
+            bound = result.bounds[rule]
+            assert bound == pytest.approx({n: figures[n] for n in bound}, nan_ok=True, abs=1e-9), (seed, rule)
+
+
 # ---- notes
 
 SHORT = "short positions on a spot instrument"
@@ -198,3 +223,4 @@ def test_the_stand_in_is_said_first() -> None:
     assert result.manifest["analyst"]["stand_in"] is True
     assert "stand-in" in result.table()
     assert not has(play(Sends(qty=0.1), market, **FREE), "decisions by")
+

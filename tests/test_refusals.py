@@ -118,3 +118,29 @@ def test_pandas_frames_are_refused_alike() -> None:
     pandas = pytest.importorskip("pandas").DataFrame(frame.to_dict(as_series=False))
     with pytest.raises(DataError, match=r"^orders row 2, price: .*99\.6.* is off the grid"):
         replay_orders(pandas, made(FLAT, FLAT, **GRID))
+
+
+def test_a_cell_is_shown_as_it_was_written() -> None:
+    """house 6: the message has the value, not how a library keeps it."""
+    market = made(FLAT, FLAT, **GRID)
+    for name, value, words in (("price", 99.6, "price: 99.6 is off"), ("qty", -1.0, "qty: -1.0 must")):
+        with pytest.raises(DataError) as caught:
+            replay(market, {**LIMIT, name: value})
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [
+        ([{**LIMIT, "id": 3}, {**LIMIT, "id": 3}], "id"),
+        ([{**LIMIT, "qty": "1"}, {**LIMIT, "qty": "many"}], "qty"),
+        ([{**LIMIT, "group": None}, {**LIMIT, "group": "left"}], "group"),
+        ([LIMIT, {**LIMIT, "cancel_ts": t(0)}], "cancel_ts"),
+        ([LIMIT, {**LIMIT, "cancel_ts": "later"}], "cancel_ts"),
+    ],
+    ids=["an id twice", "no number", "no group", "cancelled before it is sent", "no time"],
+)
+def test_more_cells_are_refused_by_row_and_column(rows: list[dict[str, Any]], name: str) -> None:
+    """rules 2: these too say which row and which column."""
+    with pytest.raises(DataError, match=rf"^orders row 2, {name}: "):
+        replay(made(FLAT, FLAT, **GRID), *rows)

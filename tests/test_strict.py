@@ -191,3 +191,20 @@ def test_a_wrong_kernel_is_caught(caught: dict[str, list[str]]) -> None:
     """R2: a fee booked once only, whatever is traded; on spot an average or a gain that is off by 1 %."""
     assert caught["spot"] == ["fee", "average entry", "gain"]
     assert all("fee" in plants and "nothing" not in plants for plants in caught.values())
+
+
+def test_a_wrong_kernel_is_caught_on_contracts(caught: dict[str, list[str]]) -> None:
+    """R2: an average entry or a gain off by 1 % is caught on linear and inverse contracts as on spot."""
+    wanted = ["fee", "average entry", "gain"]
+    assert caught == {"spot": wanted, "linear": wanted, "inverse": wanted}
+
+
+@KIND
+@SIDE
+@pytest.mark.parametrize("name", ["position", "entry"])
+def test_a_wrong_holding_is_caught(kind: str, side: int, name: str) -> None:
+    """R2: a position or an average entry that no fill made is caught at the next event."""
+    run = Run(kind)
+    run.go(2)
+    run.tables.sim.account[side][name] *= 1.01
+    assert run.go() == FAILED
