@@ -199,6 +199,8 @@ def test_expire_ts(form: type[Strategy], expire: int, wanted: tuple[Any, ...]) -
     assert ends(result) == [wanted]
     assert result.orders["end_ts"].to_list() == [t(expire)]
     assert result.orders["tif"].to_list() == ["GTD"]
+    gone = send(form, "100 100 99 100", "95 100 95 100", price=95.0, expire=2)
+    assert ends(gone) == [("expired", "past expire_ts", 0.0)]  # before the open of t(2)
 
 
 def test_ioc_and_fok_act_at_the_first_open_only(form: type[Strategy]) -> None:

@@ -103,13 +103,16 @@ def test_a_wrong_amount_is_caught(kind: str, side: int, name: str) -> None:
 
 @KIND
 def test_a_wrong_amount_is_caught_in_a_quiet_stretch(kind: str) -> None:
-    """R2: bars that pass unseen are checked too."""
+    """R2: bars that pass unseen are checked too: the one of t(4), before the order of t(5)."""
     for side in (0, 1):
         run = Run(kind)
-        run.go(2)
+        run.tables.clock["wake_fill"] = 1
+        run.go(5)  # three bars and the fills at t(1) and t(3)
+        assert (run.tables.clock["now"], run.tables.clock["n_fills"]) == (t(3), 2)
         run.tables.clock["wake_bar"] = 0
         run.tables.sim.total[side]["cash"] += 0.01
         assert run.go() == FAILED
+        assert run.tables.clock["now"] == t(4)
 
 
 def test_strict_is_the_users_option() -> None:
