@@ -16,7 +16,9 @@ from framework.errors import ConfigError, DataError, FrameworkError
 from framework.market import TIES, Market, View
 from framework.records import BAR
 from framework.times import DAY, HOUR, MINUTE, MONTH, WEEK, floor_time
+from tests.golden import t
 from tests.market_frames import ID, PERP, T0, candles, features, funding, market
+from tests.small import FLAT, buy, made, replay, sell
 
 
 def polars_resample(rows, every):
@@ -220,14 +222,47 @@ def test_loading_a_year_of_minutes_is_fast():
     assert best < 0.3
 
 
+def ties(side, *names):
+    """Names of one side in the order of the table."""
+    assert {(side, name) for name in names} <= set(TIES)
+    return [name for one, name in TIES if one == side and name in names]
+
+
 def test_the_table_of_ties():
-    order = {name: i for i, name in enumerate(TIES)}
+    """house 2: what the engine does at one stamp, t(2), comes in the order the table says."""
     sides = [side for side, _ in TIES]
     assert sides == sorted(sides), "the exchange comes before the strategy"
-    names = ["funding", "mark", "trade", "book", "bar close", "liquidation", "bar open", "order arrival"]
-    assert [order["exchange", name] for name in names] == list(range(8))
-    hooks = ["on_fill, on_order", "on_signal", "on_trade", "on_book", "on_bar", "on_timer"]
-    assert [name for side, name in TIES if side == "strategy"][-6:] == hooks
+    rows = (FLAT, "100 101 97 100", "103 103 103 103")
+    market = made(*rows).with_funding({"ts": [t(2)], "rate": [0.01]}, unit="ns")
+    said = {1: "order arrival", 2: "bar open", 3: "bar close"}  # what each order waits for
+    result = replay(
+        market, {**buy(t(2), 16.0), "id": 1}, {**buy(t(1), 8.0, "stop", trigger=102.0), "id": 2},
+        {**buy(t(1), 4.0, "limit", price=98.0), "id": 3}, {**buy(t(1), 2.0), "id": 4},
+    )  # fmt: skip
+    assert result.fills["ts"].to_list() == [t(1), t(2), t(2), t(2)]
+    order = [said[number] for number in result.fills["order_id"].to_list()[1:]]
+    assert result.equity["funding"][-1] == pytest.approx(-2 * 103 * 0.01), "on the two held before all else"
+    assert ["funding", *order] == ties("exchange", "funding", *order)
+
+
+def test_ties_of_marks_and_liquidation():
+    """house 2: a mark is before what fills inside the bar, a bust after it and before the next open."""
+    tiers = ((1e12, 0.05, 0.0),)
+    market = made(FLAT, "100 106 99 100", FLAT, tiers=tiers)
+    market = market.with_mark({"ts": [t(2)], "price": [84.0]}, unit="ns")
+    marked = replay(market, buy(t(1), 50.0, target=105.0), cash=1_000.0, leverage=10.0)
+    assert marked.fills.select("ts", "price").rows() == [(t(1), 100.0), (t(2), 84.0)]
+    assert marked.orders["reason"].to_list() == ["", "liquidation", "liquidation"]
+    assert ties("exchange", "mark", "bar close") == ["mark", "bar close"]
+    busted = replay(
+        made(FLAT, "100 101 78 79", "120 120 120 120"), buy(t(1), 50.0),
+        sell(t(1), 1.0, "limit", price=101.0), buy(t(1), 1.0, "stop", trigger=110.0), buy(t(2)),
+        cash=1_000.0, leverage=10.0,
+    )  # fmt: skip
+    assert busted.orders["reason"].to_list() == ["", "", "bust", "account is bust", "bust"]
+    assert busted.fills["order_id"].to_list() == [1, 2, 5]
+    names = ["bar close", "liquidation", "bar open", "order arrival"]
+    assert ties("exchange", *names) == names
 
 
 def test_importing_the_market_is_light():

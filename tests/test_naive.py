@@ -113,8 +113,11 @@ def test_fills_are_legal(seed: int) -> None:
         assert fill["ts"] >= order["arrival_ts"]
         assert order["end_ts"] is None or fill["ts"] <= order["end_ts"]
         if fill["maker"]:
-            limit = fill["price"] / (1 + fill["side"] * case.options.entry_spread)
-            assert bar[4] * (1 - 1e-12) <= limit <= bar[3] * (1 + 1e-12) or fill["price"] <= bar[3]
+            amends = [r["price"] for r in case.orders if r["type"] == "amend" and r["id"] == order["id"]
+                      and r.get("price") is not None]  # fmt: skip
+            assert order["type"] in ("limit", "stop_limit")
+            assert fill["price"] in (order["price"], *amends), (seed, fill)
+            assert bar[4] <= fill["price"] <= bar[3], (seed, fill)
         if order["type"] != "liquidation":
             taken[k, bar[0]] = taken.get((k, bar[0]), 0.0) + fill["qty"]
             share = case.options.volume_share
