@@ -20,23 +20,41 @@ if TYPE_CHECKING:
     from framework.research.proofs import check_lookahead
     from framework.research.sweep import sweep
     from framework.result import Result
-    from framework.strategy import Strategy, compiled
+    from framework.strategy import UNSET, Strategy, compiled
     from framework.testing.rehearsal import check_strategy
 
 _HOME = {
     "CassetteAnalyst": "llm", "Costs": "options", "Fills": "options", "FrameworkError": "errors",
-    "HolySheep": "llm",
-    "Instrument": "instruments", "Latency": "options", "Market": "market", "Result": "result",
-    "Risk": "options",
-    "Rules": "llm", "Strategy": "strategy", "TradingSignal": "llm", "View": "market", "backtest": "backtest",
-    "check_lookahead": "research.proofs", "check_strategy": "testing.rehearsal", "compiled": "strategy",
-    "market_brief": "questions", "replay_orders": "backtest", "sweep": "research.sweep",
+    "HolySheep": "llm", "Instrument": "instruments", "Latency": "options", "Market": "market",
+    "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy", "TradingSignal": "llm",
+    "UNSET": "strategy", "View": "market", "backtest": "backtest", "check_lookahead": "research.proofs",
+    "check_strategy": "testing.rehearsal", "compiled": "strategy", "market_brief": "questions",
+    "replay_orders": "backtest", "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
-    "CassetteAnalyst", "Costs", "Fills", "FrameworkError", "HolySheep", "Instrument", "Latency", "Market",
-    "Result", "Risk", "Rules", "Strategy", "TradingSignal", "View", "backtest", "check_lookahead",
-    "check_strategy", "compiled", "market_brief", "replay_orders", "sweep",
+    "UNSET",
+    "CassetteAnalyst",
+    "Costs",
+    "Fills",
+    "FrameworkError",
+    "HolySheep",
+    "Instrument",
+    "Latency",
+    "Market",
+    "Result",
+    "Risk",
+    "Rules",
+    "Strategy",
+    "TradingSignal",
+    "View",
+    "backtest",
+    "check_lookahead",
+    "check_strategy",
+    "compiled",
+    "market_brief",
+    "replay_orders",
+    "sweep",
 ]  # fmt: skip
 
 

@@ -179,7 +179,8 @@ class Market:
             )
         rows = market_streams.build_funding(frame, time, rate, unit, source)
         parts = [self.funding[k], rows] if k in self.funding else [rows]
-        return replace(self, funding={**self.funding, k: market_streams.merge_events(parts, source)})
+        made = replace(self, funding={**self.funding, k: market_streams.merge_events(parts, source)})
+        return market_cover.covered(made, "funding", k)
 
     def with_mark(
         self,
@@ -194,13 +195,13 @@ class Market:
         k = self.number(instrument)
         rows = market_streams.build_mark(frame, time, price, unit, source)
         parts = [self.mark[k], rows] if k in self.mark else [rows]
-        return replace(self, mark={**self.mark, k: market_streams.merge_events(parts, source)})
+        made = replace(self, mark={**self.mark, k: market_streams.merge_events(parts, source)})
+        return market_cover.covered(made, "mark", k)
 
     def with_features(
         self, frame: Any, available: str = "ts", instrument: int | str | None = None, unit: str | None = None
     ) -> Market:
-        """Return the market with one feature stream for each column but `available`, the time it could be
-        known.
+        """Return the market with a feature stream for each column but `available`, when it could be known.
 
         Without an instrument a feature belongs to the whole market (-1). A name that is there already is
         refused.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import DataError
-from framework.times import Times, format_interval, format_time
+from framework.times import DAY, Times, format_interval, format_time
 
 if TYPE_CHECKING:
     from framework.market import Market
@@ -79,33 +79,28 @@ def inside(market: Market, stream: str, k: int) -> Times:
     return ts[np.searchsorted(ts, found[0]) : np.searchsorted(ts, found[1], side="right")]
 
 
-def check_cover(market: Market) -> None:
-    """Refuse a funding or mark stream that has nothing to do with the bars' time.
-
-    A piece of a market shorter than the stream's spacing may lie between two rows.
+def covered(market: Market, stream: str, k: int) -> Market:
+    """Return the market; refuse a funding or mark stream that has nothing to do with the time of its bars.
 
     Raises
     ------
     DataError
-        No row inside the bars' range; both ranges are named.
+        No row, or none within a day (or its own spacing) of the bars; both ranges are named.
     """
-    for stream in STREAMS:
-        for k in getattr(market, stream):
-            found = bar_range(market, k)
-            if found is None or len(inside(market, stream, k)):
-                continue
-            what, span = market.instruments[k].id, span_of(market, stream, k)
-            if span is None:
-                raise DataError(f"{what}: the {stream} stream has no row; leave it out, or give its rows")
-            start, stop = found
-            near_by = span.first - stop < span.step and start - span.last < span.step
-            if stop - start >= span.step or not near_by:
-                theirs = f"{format_time(span.first)} .. {format_time(span.last)}"
-                ours = f"{format_time(start)} .. {format_time(stop)}"
-                raise DataError(
-                    f"{what}: no row of the {stream} stream lies inside the bars: it covers {theirs}, the "
-                    f"bars {ours}; give the {stream} of that time, or leave it out"
-                )
+    span, found, what = span_of(market, stream, k), bar_range(market, k), market.instruments[k].id
+    if span is None:
+        raise DataError(f"{what}: the {stream} stream has no row; leave it out, or give its rows")
+    if found is not None and max(span.first - found[1], found[0] - span.last) >= max(span.step, DAY):
+        raise DataError(
+            f"{what}: no row of the {stream} stream lies inside the bars: it covers {format_span(span)}, the "
+            f"bars {format_span(found)}; give the {stream} of that time, or leave it out"
+        )
+    return market
+
+
+def format_span(span: tuple[int, ...]) -> str:
+    """Return the first and the last time in words."""
+    return f"{format_time(span[0])} .. {format_time(span[1])}"
 
 
 def holes(ts: Times, step: int) -> int:
@@ -128,7 +123,14 @@ def beyond(gap: int, step: int) -> int:
 def lack_words(market: Market, stream: str, k: int) -> str | None:
     """Return how much of a stream is missing, by its own usual spacing; None for nothing."""
     ts, span, found = inside(market, stream, k), span_of(market, stream, k), bar_range(market, k)
-    if not len(ts) or span is None or not span.step or found is None:
+    if span is None or found is None:
+        return None
+    if not len(ts):
+        if found[1] - found[0] < span.step:
+            return None  # a piece between two rows
+        what, covers = market.instruments[k].id, format_span(span)
+        return f"{what}: no row of the {stream} stream lies inside the bars: it covers {covers}"
+    if not span.step:
         return None
     first, last = int(ts[0]), int(ts[-1])
     counts = {

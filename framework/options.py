@@ -85,6 +85,12 @@ class Latency:
             if value is not None:
                 parse_duration(value)
         self.rows("")
+        for venue, other in (self.venues or {}).items():
+            if other.feed is not None or other.venues:
+                raise ConfigError(
+                    f"Latency(venues): {venue!r} has a feed or venues of its own; bars of all venues travel "
+                    "alike, say Latency(feed=...) once"
+                )
 
     @property
     def feed_ns(self) -> int:

@@ -36,8 +36,8 @@ THINNED = 4000  # points of the price curve a page keeps for each instrument
 
 ORDER_LAYOUT = (
     "id", "ts", "arrival_ts", "end_ts", "instrument", "side", "kind", "tif", "qty", "price", "trigger",
-    "status",
-    "filled", "value", "last_fill_ts", "n_fills", "reason",
+    "status", "filled", "value", "last_fill_ts", "n_fills", "reason", "asked_qty", "asked_price",
+    "asked_trigger",
 )  # fmt: skip
 FILL_LAYOUT = (
     "order_id",

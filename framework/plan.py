@@ -11,7 +11,6 @@ import numpy as np
 from framework.engine.tables import Setup
 from framework.errors import ConfigError, DataError
 from framework.market import Market
-from framework.market_cover import check_cover
 from framework.options import Costs, Fills, Latency, Risk, engine_options
 from framework.questions import Answers
 from framework.times import parse_duration
@@ -62,7 +61,6 @@ class Plan:
         )  # refuses what is out of range, before anything is asked
         if not any(len(self.market.match_bars(k)) for k in range(len(self.market.instruments))):
             raise DataError(f"market {self.market.name}: it has no bars to replay")
-        check_cover(self.market)
         settles = {one.settle for one in self.market.instruments}
         if len(settles) > 1:
             shown = ", ".join(f"{one.id} in {one.settle}" for one in self.market.instruments)

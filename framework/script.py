@@ -35,6 +35,7 @@ from framework.records import (
     TIF_NAMES,
     TRAILING,
 )
+from framework.script_frame import as_polars, is_number
 from framework.times import DAY, parse_text, parse_time
 
 COLUMNS = (
@@ -125,7 +126,8 @@ class Script:
         try:
             values = self.frame[name].cast(pl.Float64).fill_null(math.nan).to_numpy().astype(np.float64)
         except (pl.exceptions.PolarsError, ValueError):
-            raise DataError(f"orders, {name}: holds values that are no numbers") from None
+            row = next(j for j, value in enumerate(self.texts(name)) if not is_number(value))
+            raise self.fail(row, name, f"{self.texts(name)[row]!r} is no number") from None
         bad = np.flatnonzero(np.isinf(values) | (values <= 0.0))
         if bad.size:
             shown = float(values[bad[0]])
@@ -223,16 +225,17 @@ class Script:
         table = np.array(orders, dtype=ORDER) if orders else np.zeros(0, ORDER)
         return table, self.sent(table, requests, amends, cancel, given)
 
+    def whole(self, row: int, name: str, value: Any, none: int) -> int:
+        """Return a cell that holds a whole number; `none` where it is empty."""
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return none
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+            raise self.fail(row, name, f"{value!r} is not a whole number")
+        return int(value)
+
     def ids(self, values: list[Any]) -> list[int]:
         """Return one id per row, the frame's own or 1, 2, 3."""
-        out = []
-        for row, value in enumerate(values):
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value)
-            ):
-                raise self.fail(row, "id", f"{value!r} is not a whole number")
-            out.append(row + 1 if value is None else int(value))
-        return out
+        return [self.whole(row, "id", value, row + 1) for row, value in enumerate(values)]
 
     def side(self, row: int, kind: int, value: Any) -> int:
         """Return +1 or -1; a close has none."""
@@ -255,7 +258,7 @@ class Script:
         o["tif"] = GTD if expire < NEVER and tif == "GTC" else TIF_NAMES.index(tif)
         o["post_only"] = int(bool(columns["post_only"][row]))
         o["reduce_only"] = int(bool(columns["reduce_only"][row]) or kind == CLOSE)
-        o["group"] = int(columns["group"][row] or 0)
+        o["group"] = self.whole(row, "group", columns["group"][row], 0)
         o["status"], o["known"] = PENDING, OPEN
         o["ts"], o["end_ts"], o["expire_ts"], o["last_fill_ts"] = self.ts[row], NEVER, expire, NEVER
         for name in NUMBERS:
@@ -273,8 +276,10 @@ class Script:
         """Return every request in the order it is sent."""
         out: list[tuple[Any, ...]] = []
         row_of = {int(o["id"]): j for j, o in enumerate(table)}
-        if len(row_of) != len(table):
-            raise DataError("orders, id: an id stands twice; ids are unique")
+        for row, _, _, j, order in requests:
+            if row_of[int(order["id"])] != j:
+                other = next(r for r, *_, o in requests if o["id"] == order["id"] and r != row)
+                raise self.fail(max(row, other), "id", f"{order['id']} stands twice; ids are unique")
         empty = (math.nan,) * 5
         for row, k, _, j, _ in requests:
             rank = 0 if table[j]["reduce_only"] else 1
@@ -283,6 +288,8 @@ class Script:
             out.append((int(self.ts[row]), arrival, 0, rank, 2 * row, 0, j, k, *empty))
             if cancel[row] < NEVER:
                 sent = int(cancel[row])
+                if sent < self.ts[row]:
+                    raise self.fail(row, "cancel_ts", "lies before ts, when the order is sent")
                 out.append((sent, self.arrival(k, sent), 0, -1, 2 * row + 1, CANCEL, j, k, *empty))
         for row, k, kind in amends:
             if kind == AMEND and given[row] not in row_of:
@@ -307,32 +314,3 @@ class Script:
         table = self.latency.rows(self.market.instruments[k].venue)
         at = max(int(np.searchsorted(table["ts"], ts, side="right")) - 1, 0)
         return ts + int(table["order"][at])
-
-
-def pandas_cells(name: str, column: Any) -> pl.Series:
-    """Return a pandas column, null for what is missing; times with a zone keep their ns."""
-    missing = column.isna().tolist()
-    if column.dtype.kind == "M" and getattr(column.dtype, "tz", None) is not None:
-        stamps = column.to_numpy(dtype="datetime64[ns]").astype(np.int64).tolist()
-        cells = [None if gone else ts for ts, gone in zip(stamps, missing, strict=True)]
-        return pl.Series(name, cells, dtype=pl.Int64).cast(pl.Datetime("ns", "UTC"))
-    values = [None if gone else cell for cell, gone in zip(column.tolist(), missing, strict=True)]
-    try:
-        return pl.Series(name, values)
-    except (pl.exceptions.PolarsError, TypeError):
-        raise DataError(f"orders, {name}: holds values of several types; cast the column to one") from None
-
-
-def as_polars(frame: Any) -> pl.DataFrame:
-    """Return any frame as polars."""
-    if isinstance(frame, pl.DataFrame):
-        return frame
-    if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
-    if type(frame).__module__.startswith("pandas"):
-        # column by column: polars' own way from pandas needs pyarrow, which is not ours to require
-        return pl.DataFrame([pandas_cells(str(name), frame[name]) for name in frame.columns])
-    try:
-        return pl.DataFrame(frame)
-    except (pl.exceptions.PolarsError, TypeError, ValueError):
-        raise DataError(f"orders must be a polars or pandas frame, not {type(frame).__name__}") from None

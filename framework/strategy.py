@@ -22,7 +22,8 @@ COMPILED_HOOKS = ("on_bar", "on_fill", "on_order", "on_signal", "on_timer")
 LATER_HOOKS = ("on_trade", "on_book")
 SETTINGS = ("sample", "bars", "timer", "ask_every", "features", "warmup", "view", "instruments")
 PARAMETER_TYPES = {"int": int, "float": float, "bool": bool, "str": str}
-UNSET = -math.inf  # what was left out; passing NaN ends the run with an error
+UNSET = -math.inf
+"""An argument left out, for a value that is there only sometimes; passing NaN ends the run with an error."""
 
 
 class Broker(Protocol):

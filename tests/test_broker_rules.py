@@ -5,12 +5,11 @@ Tick 0.5, lot 0.1. Bar 0 is flat at 100, then what the test says; the order is s
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
 
-from framework import Fills, Result, Strategy, compiled
+from framework import UNSET, Fills, Result, Strategy, compiled
 from framework.errors import OrderRejected
 from tests.golden import t
 from tests.small import FLAT, made, play
@@ -48,7 +47,7 @@ class Sends(Strategy):
         self.order_id = 0
 
     def given(self, value):
-        return value if value != 0.0 else math.nan
+        return value if value != 0.0 else UNSET
 
     def on_bar(self, bar, broker):
         self.count += 1

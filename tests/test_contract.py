@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import framework.engine.broker
-from framework import Costs, Fills, Latency, Strategy, backtest, compiled, replay_orders, sweep
+from framework import UNSET, Costs, Fills, Latency, Strategy, backtest, compiled, replay_orders, sweep
 from framework.engine.plain import PlainBroker
 from framework.strategy import Broker
 from strategies.regime_trader import RegimeTrader
@@ -119,7 +119,7 @@ def test_signature_of_order(broker: Any) -> None:
     found = list(inspect.signature(broker).parameters.values())[1:]
     assert [one.name for one in found] == names
     defaults = {one.name: one.default for one in found[1:]}
-    assert all(defaults[name] != defaults[name] for name in names[1:8])  # NaN
+    assert all(defaults[name] == UNSET for name in names[1:8])
     assert (defaults["post_only"], defaults["reduce_only"], defaults["group"]) == (False, False, 0)
 
 

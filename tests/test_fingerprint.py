@@ -27,8 +27,8 @@ from tests.test_broker_rules import Sends
 from tests.test_engine_modes import written
 
 ROOT = Path(__file__).parent.parent
-REPLAYED = "e3061104b81eb2f11e771066103a61f3ecf2d0207ef6cc705dcc20ccdfa96084"
-PLAYED = "09c7f1932b7419124127a837c6f2c31c6ff1405870741c9eed82a9aeede391b0"
+REPLAYED = "f30e582f0067a7a1df218dfaf72549c2438ed6fc488d13949a4e2474afa84879"
+PLAYED = "b1184957c47f48479153f2947e0abb59b4ce2416d7fab9a624985682b22b6b88"
 
 
 def bars(count: int = 40, shift: int = 0) -> np.ndarray[Any, Any]:

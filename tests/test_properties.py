@@ -198,6 +198,8 @@ def test_truncation(part: int) -> None:
         short = replay_orders(orders, market.slice(None, cut), **options)
         for name, column in (("fills", "ts"), ("trades", "exit_ts"), ("equity", "ts"), ("orders", "end_ts")):
             one, two = (getattr(r, name).filter(pl.col(column) < cut) for r in (whole, short))
+            if name == "fills":  # a bust after the cut tells at once what would have been told later
+                one, two = (f.with_columns(pl.col("seen_ts").clip(upper_bound=cut)) for f in (one, two))
             assert one.equals(two), (seed, cut, name)
         asked = ["id", "ts", "arrival_ts", "instrument", "type", "tif", "price"]
         one, two = (r.orders.filter(pl.col("ts") < cut).select(asked) for r in (whole, short))

@@ -65,7 +65,7 @@ def test_columns_are_refused_by_name() -> None:
         replay(market, {**LIMIT, "prise": 1.0})
     with pytest.raises(DataError, match="no column 'ts'"):
         replay(market, {"side": "buy", "qty": 1.0})
-    with pytest.raises(DataError, match="an id stands twice"):
+    with pytest.raises(DataError, match="stands twice"):
         replay(market, {**LIMIT, "id": 3}, {**LIMIT, "id": 3})
 
 

@@ -33,10 +33,12 @@ class Trace(NamedTuple):
     account: NDArray[Any]
     total: NDArray[Any]
     seen: NDArray[Any]  # per instrument: next match bar
+    last: NDArray[Any]  # per row: the run's own row at or before it
+    until: NDArray[Any]  # per row: up to when it knows more than that one did; 0 = it is that one
 
 
 SEEN = np.dtype("i8")
-trace_at = arena(Trace, (ROW, REAL, ACCOUNT, TOTAL, SEEN))
+trace_at = arena(Trace, (ROW, REAL, ACCOUNT, TOTAL, SEEN, SEEN, SEEN))
 
 
 class Trips(NamedTuple):
@@ -50,12 +52,9 @@ class Trips(NamedTuple):
 trips_at = arena(Trips, (TRIP, LOT, SEEN))
 
 
-@entry("int64(int64, int64, int64, int64)")
-def walk(address, out, n_rows, by_time):
-    """Apply fills and journal entries again up to each equity row, on the strategy's side.
-
-    With `by_time` 1 the rows are any times, and what was known at each counts; else those of the run.
-    """
+@entry("int64(int64, int64, int64)")
+def walk(address, out, n_rows):
+    """Apply fills and journal entries again up to each equity row, on the strategy's side."""
     sim = sim_at(address)
     t = trace_at(out)
     c = sim.clock[0]
@@ -66,7 +65,7 @@ def walk(address, out, n_rows, by_time):
         row = t.rows[r]
         ts = row["ts"]
         while f < c["n_fills"]:
-            if (sim.fills[f]["seen_ts"] > ts) if by_time == 1 else (sim.fills[f]["row"] > r):
+            if sim.fills[f]["row"] > t.last[r] and sim.fills[f]["seen_ts"] > t.until[r]:
                 break
             fill = sim.fills[f]
             k = fill["instrument"]
@@ -81,7 +80,7 @@ def walk(address, out, n_rows, by_time):
             )
             f += 1
         while j < c["n_journal"]:
-            if (sim.journal[j]["ts"] > ts) if by_time == 1 else (sim.journal[j]["row"] > r):
+            if sim.journal[j]["row"] > t.last[r] and sim.journal[j]["ts"] > t.until[r]:
                 break
             entry_row = sim.journal[j]
             total = t.total[0]
@@ -123,19 +122,22 @@ def account_rows(tables: Tables, sample: int = 0) -> tuple[NDArray[Any], NDArray
     """
     sim = tables.sim
     n = int(sim.clock[0]["n"])
-    ts = row_times(sim)[: int(sim.clock[0]["rows"])]
-    if sample and len(ts):
-        ts = np.arange(-(-int(ts[0]) // sample) * sample, int(ts[-1]) + 1, sample)
+    own = ts = row_times(sim)[: int(sim.clock[0]["rows"])]
+    if sample and len(own):
+        ts = np.arange(-(-int(own[0]) // sample) * sample, int(own[-1]) + 1, sample)
+    last = np.searchsorted(own, ts, side="right") - 1
+    until = np.where(own[last] == ts, 0, ts) if len(ts) else ts
     rows = np.zeros(max(len(ts), 1), ROW)
     rows["ts"][: len(ts)] = ts
     total = np.zeros(1, TOTAL)
     total["start"] = total["cash"] = sim.total[0]["start"]
     out = Trace(
-        rows, np.zeros(max(len(ts), 1) * n), np.zeros(n, ACCOUNT), total, sim.cursor["bar_first"].copy()
-    )
+        rows, np.zeros(max(len(ts), 1) * n), np.zeros(n, ACCOUNT), total, sim.cursor["bar_first"].copy(),
+        last.astype(np.int64), until.astype(np.int64),
+    )  # fmt: skip
     addresses = np.array([a.ctypes.data for a in out], dtype=np.int64)
     address, held = register(addresses.ctypes.data, out)
-    walk(tables.address, address, len(ts), int(sample > 0))
+    walk(tables.address, address, len(ts))
     del held
     return rows[: len(ts)], out.positions[: len(ts) * n].reshape(-1, n)
 
