@@ -35,7 +35,7 @@ KINDS = {  # kind, options of the instrument, quantity of an order
     "linear": ({"kind": "linear", "multiplier": 10.0}, 4.0),
     "inverse": ({"kind": "inverse", "multiplier": 100.0}, 300.0),
 }
-ROWS = (FLAT, "100 104 100 104", "104 108 104 108", "108 108 90 90", "90 95 90 95", FLAT)
+ROWS = (FLAT, "100 104 100 104", "104 108 104 108", "108 108 90 90", "90 95 90 95", FLAT, FLAT)
 
 
 class Run:
@@ -44,7 +44,7 @@ class Run:
     def __init__(self, kind: str, strict: bool = True, market: Market | None = None) -> None:
         what, qty = KINDS[kind]
         self.market = market or made(*ROWS, **what)
-        orders = pl.DataFrame([buy(t(1), qty), sell(t(3), 2.0 * qty), buy(t(5), qty)])
+        orders = pl.DataFrame([buy(t(1), qty), sell(t(3), 2.0 * qty), buy(t(6), qty)])
         plan = make_plan(
             self.market, cash=1_000.0 if kind == "inverse" else 10_000.0, strict=strict,
             costs=Costs(maker=0.001, taker=0.001, slippage=0.0), latency=Latency(order=0, response=0),
@@ -103,16 +103,21 @@ def test_a_wrong_amount_is_caught(kind: str, side: int, name: str) -> None:
 
 @KIND
 def test_a_wrong_amount_is_caught_in_a_quiet_stretch(kind: str) -> None:
-    """R2: bars that pass unseen are checked too: the one of t(4), before the order of t(5)."""
+    """R2: bars that pass unseen are checked too, one by one."""
     for side in (0, 1):
         run = Run(kind)
         run.tables.clock["wake_fill"] = 1
-        run.go(5)  # three bars and the fills at t(1) and t(3)
-        assert (run.tables.clock["now"], run.tables.clock["n_fills"]) == (t(3), 2)
+        run.go(6)  # four bars and the fills at t(1) and t(3)
+        assert (run.tables.clock["now"], run.tables.clock["n_fills"]) == (t(4), 2)
         run.tables.clock["wake_bar"] = 0
         run.tables.sim.total[side]["cash"] += 0.01
         assert run.go() == FAILED
-        assert run.tables.clock["now"] == t(4)
+        assert run.tables.clock["now"] <= t(6)
+    what, _ = KINDS[kind]
+    unseen = Run(kind, market=made(*ROWS, *[FLAT] * 20, **what))
+    unseen.tables.clock["wake_bar"] = 0
+    assert unseen.go() == DONE
+    assert unseen.tables.clock["checks"] >= 2 * (len(ROWS) + 20)
 
 
 def test_strict_is_the_users_option() -> None:
