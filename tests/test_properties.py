@@ -179,10 +179,21 @@ def test_order_of_instruments_does_not_matter(seed: int) -> None:
 
 
 def clean_cuts(case: Case) -> list[int]:
-    """Closes before the last one at which no bar of any instrument is cut in two."""
+    """Closes before the last one at which no bar is cut in two and no stream is left without a bar."""
     every = [bar for bars in case.bars for bar in bars]
     closes = sorted({bar[1] for bar in every})[:-1]
-    return [ts for ts in closes if not any(bar[0] < ts < bar[1] for bar in every)]
+    clean = [ts for ts in closes if not any(bar[0] < ts < bar[1] for bar in every)]
+    return [ts for ts in clean if all(fits(case, k, ts) for k in range(len(case.bars)))]
+
+
+def fits(case: Case, k: int, cut: int) -> bool:
+    """True when what is left of an instrument's funding and marks lies in time of its bars."""
+    ends = [bar[1] for bar in case.bars[k] if bar[1] <= cut]
+    for rows in (case.funding[k], case.mark[k]):
+        left = [ts for ts, _ in rows if ts < cut]
+        if left and not any(case.bars[k][0][0] <= ts <= max(ends, default=0) for ts in left):
+            return False
+    return True
 
 
 @pytest.mark.parametrize("part", range(10))
