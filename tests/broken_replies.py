@@ -1,4 +1,4 @@
-"""Broken, odd and good replies, each with its verdict (rules.md 7.2). The market stands at 100.
+"""Broken, odd and good replies, each with its verdict. The market stands at 100.
 
 (name, text, options of parse, status, what the verdict says: a repair when ok, a problem otherwise)
 """

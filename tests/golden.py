@@ -1,4 +1,4 @@
-"""Golden examples: small candle cases with fills worked out by hand from rules.md 4 and 6.
+"""Golden examples: small candle cases with fills worked out by hand from the rules.
 
 Each is run against the naive twin (test_naive.py) and against the engine. Unless said otherwise: one linear
 instrument, tick 1, lot 1, one-minute bars written "open high low close [volume]" (volume 100), no fees, no

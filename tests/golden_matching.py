@@ -1,4 +1,4 @@
-"""Golden examples of rules.md 4: filling on candles. Importing it adds them to `golden.GOLDEN`."""
+"""Golden examples of the rules, part 4: filling on candles. Importing it adds them to `golden.GOLDEN`."""
 
 from __future__ import annotations
 

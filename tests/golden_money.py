@@ -1,4 +1,4 @@
-"""Golden examples of rules.md 6: sizing, margin, bust, liquidation, funding, contracts, trades."""
+"""Golden examples of the rules, part 6: sizing, margin, bust, liquidation, funding, contracts, trades."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a broker's order becomes (rules.md 6.2, 4.5, 4.8): the same, compiled and plain.
+"""What a broker's order becomes: the same, compiled and plain.
 
 Tick 0.5, lot 0.1. Bar 0 is flat at 100, then what the test says; the order is sent at t(1) and meets bar 1.
 """

@@ -1,4 +1,4 @@
-"""The public contract of rules.md 1 and 2, literally: defaults, signatures, table columns, sampling."""
+"""The public contract of the rules, literally: defaults, signatures, table columns, sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fingerprint (rules.md 2, R1): of what a run did and of the market's content, and of nothing else."""
+"""The fingerprint (R1): of what a run did and of the market's content, and of nothing else."""
 
 from __future__ import annotations
 

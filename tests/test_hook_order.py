@@ -1,4 +1,4 @@
-"""What happens first at one local time (rules.md 3.2), and when decisions are heard and paid.
+"""What happens first at one local time, and when decisions are heard and paid.
 
 Three instruments: bars of two minutes, of one, of one. At t(2) everything is due at once.
 """

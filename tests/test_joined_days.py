@@ -1,4 +1,4 @@
-"""Concatenation (reliability.md): two markets one after the other are one run, where the first ends at rest.
+"""Concatenation: two markets one after the other are one run, where the first ends at rest.
 
 "At rest" is nothing held, nothing working, the account alive: then all that is carried over is its money.
 """

@@ -1,4 +1,4 @@
-"""How long bars, orders and answers travel (rules.md 2, 3, 4.1): constant, by venue, by table."""
+"""How long bars, orders and answers travel: constant, by venue, by table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a model's reply: the letter of rules.md 7.2, one verdict for each of a corpus."""
+"""Reading a model's reply: the letter of the rules, one verdict for each of a corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties of the candle engine by name (reliability.md): what must hold whatever the market and the
+"""Properties of the candle engine by name: what must hold whatever the market and the
 orders.
 """
 

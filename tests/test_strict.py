@@ -1,4 +1,4 @@
-"""Strict mode (rules.md 6.5, R2): the books are checked after every event, and checking changes nothing."""
+"""Strict mode (R2): the books are checked after every event, and checking changes nothing."""
 
 from __future__ import annotations
 

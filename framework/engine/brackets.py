@@ -1,6 +1,4 @@
-"""What a fill sets off: exits for an entry, the rest of a group, exits that lost their position (rules.md
-4.3).
-"""
+"""What a fill sets off: exits for an entry, the rest of a group, exits that lost their position."""
 
 from __future__ import annotations
 
@@ -73,7 +71,7 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
 
 @kernel(store=False)
 def protect(sim: Sim, row, qty, price, ts, place):
-    """Create (or enlarge) the exits of an entry for the quantity that opened (rules.md 4.3)."""
+    """Create (or enlarge) the exits of an entry for the quantity that opened."""
     entry = sim.orders[row]
     if math.isnan(entry["stop"]) and math.isnan(entry["target"]) and math.isnan(entry["trail"]):
         return

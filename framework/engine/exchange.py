@@ -36,9 +36,7 @@ def exchange_time(sim: Sim):
 
 @kernel(store=False)
 def funding_price(sim: Sim, k, ts):
-    """Mark price at a funding time; without marks the open of the bar there, else the last close (rules.md
-    3.4).
-    """
+    """Mark price at a funding time; without marks the open of the bar there, else the last close."""
     cur = sim.cursor[k]
     j = cur["mark"]
     if j < cur["mark_end"] and sim.marks[j]["ts"] <= ts:

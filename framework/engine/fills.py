@@ -1,4 +1,4 @@
-"""One fill, from the wanted quantity to the booked position (rules.md 4.5, 4.8, 6.1-6.4)."""
+"""One fill, from the wanted quantity to the booked position."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from framework.records import (
 
 @kernel(store=False)
 def slipped(sim: Sim, side, raw, qty, bar, opens):
-    """Price paid by a taker of `qty`: slippage, square-root impact, and spread on entries (rules.md 4.5)."""
+    """Price paid by a taker of `qty`: slippage, square-root impact, and spread on entries."""
     c = sim.clock[0]
     rate = c["slippage"]
     if c["impact"] > 0.0 and qty > 0.0:
@@ -61,7 +61,7 @@ def free_equity(sim: Sim):
 
 @kernel(store=False)
 def share_qty(sim: Sim, k, share, free, price):
-    """Quantity for a share of the free equity at this price (rules.md 6.1).
+    """Quantity for a share of the free equity at this price.
 
     A share of 1 or less is never more than the buying power: with leverage the fee, which is on the whole
     value, would not fit beside a margin that takes everything.
@@ -122,7 +122,7 @@ def is_earlier(cur):
 
 @kernel(store=False)
 def volume_left(sim: Sim, k, qty, bar):
-    """Quantity the participation cap still allows in this bar (rules.md 4.5)."""
+    """Quantity the participation cap still allows in this bar."""
     share = sim.clock[0]["volume_share"]
     if share <= 0.0:
         return qty
@@ -144,7 +144,7 @@ def closing_part(q, side, qty):
 
 @kernel(store=False)
 def affordable(sim: Sim, k, side, qty, price, fee_rate):
-    """Part of `qty` the account may fill: all of it, or only what closes (rules.md 6.3)."""
+    """Part of `qty` the account may fill: all of it, or only what closes."""
     rule = sim.rules[k]
     held = sim.account[k]
     q = held["position"]

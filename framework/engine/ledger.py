@@ -1,4 +1,4 @@
-"""Money: average-entry positions, double-entry cash, one formula for equity (rules.md 6)."""
+"""Money: average-entry positions, double-entry cash, one formula for equity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An order meets one price: an open, or the close it was decided at (rules.md 4.1, 4.2, 4.5)."""
+"""An order meets one price: an open, or the close it was decided at."""
 
 from __future__ import annotations
 
@@ -100,8 +100,7 @@ def look_limit(sim: Sim, row, price, ts, bar, first, place):
 
 @kernel(store=False)
 def look(sim: Sim, row, price, ts, bar, bar_row, place):
-    """Test any order against one price (rules.md 4.1, 4.2); its first look also decides IOC, FOK, post-only.
-    """
+    """Test any order against one price; its first look also decides IOC, FOK, post-only."""
     order = sim.orders[row]
     first = order["seen_bar"] == NONE
     order["seen_bar"] = bar_row if first else order["seen_bar"]
@@ -128,9 +127,7 @@ def look(sim: Sim, row, price, ts, bar, bar_row, place):
 
 @kernel(store=False)
 def is_recent(sim: Sim, bar, stamp, ts):
-    """True while a price of `stamp` may still be had: within the grace share of the bar's length (rules.md
-    4.1).
-    """
+    """True while a price of `stamp` may still be had: within the grace share of the bar's length."""
     return ts - stamp <= sim.clock[0]["grace"] * (bar["close_ts"] - bar["open_ts"])
 
 
@@ -177,7 +174,7 @@ def join_close(sim: Sim, row, ts):
 
 @kernel(store=False)
 def first_look(sim: Sim, row, ts, counts):
-    """An order has just arrived: look at once where the grace allows, else wait (rules.md 4.1)."""
+    """An order has just arrived: look at once where the grace allows, else wait."""
     c = sim.clock[0]
     met = join_close(sim, row, ts) if c["at_close"] == 1 else join(sim, row, ts)
     order = sim.orders[row]

@@ -1,4 +1,4 @@
-"""Maintenance margin, liquidation and bust (rules.md 6.3).
+"""Maintenance margin, liquidation and bust.
 
 Formulas: Binance USD-M futures, "Liquidation Protocols" and "How to Calculate Liquidation Price of USD-M
 Futures Contracts" (maintenance = notional x rate - amount of the notional's tier; liquidated when margin
@@ -261,7 +261,7 @@ def last_opened(sim: Sim, k):
 
 @kernel(store=False)
 def bust(sim: Sim, ts):
-    """Equity is gone: everything is closed at the last prices and the shortfall is booked (rules.md 6.3)."""
+    """Equity is gone: everything is closed at the last prices and the shortfall is booked."""
     c = sim.clock[0]
     for k in range(c["n"]):
         if sim.account[k]["position"] != 0.0:

@@ -1,4 +1,4 @@
-"""Filling on candles (rules.md 4): at an open, inside a bar, at a close."""
+"""Filling on candles: at an open, inside a bar, at a close."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def share_a_group(one, two):
 
 @kernel(store=False)
 def find_ambiguous(sim: Sim, k, bar, bar_row):
-    """A stop and a limit that exit one position, or are of one group, both touched (rules.md 4.3)."""
+    """A stop and a limit that exit one position, or are of one group, both touched."""
     n = sim.clock[0]["n_live"]
     for j in range(n):
         one = sim.orders[sim.live[j]]
@@ -146,7 +146,7 @@ def find_doomed_targets(sim: Sim, k, bar, bar_row):
 
 @kernel(store=False)
 def trail_along(order, bar):
-    """Let a trailing stop see this bar's extreme, after the bar was tested (rules.md 4.4)."""
+    """Let a trailing stop see this bar's extreme, after the bar was tested."""
     if order["side"] == BUY:
         order["extreme"] = min(order["extreme"], bar["low"])
     else:
@@ -266,7 +266,7 @@ def inside_in_turn(sim: Sim, k, bar, bar_row, n, level):
 
 @kernel(store=False)
 def new_children_of(sim: Sim, first, end, bar, start, k):
-    """Exits born inside this bar: "worst" lets only stops fill, "best" only targets (rules.md 4.3)."""
+    """Exits born inside this bar: "worst" lets only stops fill, "best" only targets."""
     c = sim.clock[0]
     if c["next_bar_exits"] == 1:
         return

@@ -35,7 +35,7 @@ def is_live(order):
 
 @kernel(store=False)
 def rank_of(order):
-    """0 for exits, which go first at one stamp; 1 for everything else (rules.md 4.3)."""
+    """0 for exits, which go first at one stamp; 1 for everything else."""
     return 0 if order["kind"] == CLOSE or order["reduce_only"] == 1 else 1
 
 

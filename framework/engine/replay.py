@@ -133,7 +133,7 @@ def see(sim: Sim):
 
 @kernel(store=False)
 def next_hook(sim: Sim):
-    """Say whom to wake at this local time (rules.md 3.2); DONE when everybody has been."""
+    """Say whom to wake at this local time; DONE when everybody has been."""
     c = sim.clock[0]
     while c["shown"] < c["applied"]:
         answer = sim.responses[c["shown"]]

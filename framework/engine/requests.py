@@ -154,7 +154,7 @@ def cancel(sim: Sim, row, ts):
 
 @kernel(store=False)
 def cancel_all(sim: Sim, k, ts):
-    """Cancel every working order of an instrument but its bracket exits (rules.md 4.8)."""
+    """Cancel every working order of an instrument but its bracket exits."""
     for j in range(sim.clock[0]["n_live"]):
         order = sim.orders[sim.live[j]]
         if order["instrument"] == k and order["role"] == R_NONE and is_live(order):

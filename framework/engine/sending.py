@@ -1,4 +1,4 @@
-"""From a hook's call to a request on its way: checked, put on the venue's grid (rules.md 6.2), sent."""
+"""From a hook's call to a request on its way: checked, put on the venue's grid, sent."""
 
 from __future__ import annotations
 
@@ -122,9 +122,7 @@ def place(
     sim: Sim, k, side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
     expire_ts,
 ):
-    """Quantise by the venue's rules (rules.md 6.2) and send a new order; returns its id, 0 if the call is
-    wrong.
-    """
+    """Quantise by the venue's rules and send a new order; returns its id, 0 if the call is wrong."""
     c = sim.clock[0]
     if not has_room(sim):
         return 0

@@ -1,6 +1,6 @@
 """The candle twin: order of events in time, funding, what the strategy knows, the tables.
 
-`run(case)` is the whole of it. Written from design/rules.md 3, 4, 6 and the working spec.
+`run(case)` is the whole of it. Written from the rules and not from the kernels.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Replay(Arrivals):
     # ---- tables
 
     def result(self) -> dict[str, Any]:
-        """The tables of rules.md 2 as lists of dicts."""
+        """The tables of a result as lists of dicts."""
         return {
             "orders": [order_row(o) for o in self.orders],
             "fills": [
@@ -162,7 +162,7 @@ def order_row(o: Order) -> dict[str, Any]:
 
 
 def run(case: Case) -> dict[str, Any]:
-    """Replay a case; the tables, counts and final ledger of rules.md 2."""
+    """Replay a case; the tables, counts and final ledger of a result."""
     replay = Replay(case)
     replay.run()
     return replay.result()

@@ -29,7 +29,7 @@ def frames(case: Case) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def orders_frame(case: Case) -> Any:
-    """The scripted orders as a polars frame with the columns of rules.md 2 that hold anything."""
+    """The scripted orders as a polars frame with the columns of a result that hold anything."""
     import polars as pl
 
     def cell(row: dict[str, Any], name: str, n: int) -> Any:

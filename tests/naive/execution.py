@@ -1,6 +1,6 @@
 """What happens when an order meets a price: sizing, caps, margin, the fill, and what the fill sets off.
 
-Written from design/rules.md 4 and 6 and the working spec; knows nothing of time (see candles.py).
+Written from the rules and not from the kernels; knows nothing of time (see candles.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a fill sets off: bracket exits, one cancels the other, exits without a position (rules.md 4.3)."""
+"""What a fill sets off: bracket exits, one cancels the other, exits without a position."""
 
 from __future__ import annotations
 

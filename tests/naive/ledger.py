@@ -1,4 +1,4 @@
-"""Money, written from rules.md 6: average-entry ledger, and FIFO round trips for the trades table."""
+"""Money, written from the rules: average-entry ledger, and FIFO round trips for the trades table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maintenance margin and bust (rules.md 6.3): who is closed, when and at what price."""
+"""Maintenance margin and bust: who is closed, when and at what price."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Matching: looks at one price (an open, or a close with at="close") and the inside of a bar.
 
-Written from design/rules.md 4.
+Written from the rules and not from the kernels.
 """
 
 from __future__ import annotations
