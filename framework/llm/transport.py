@@ -8,14 +8,18 @@ know the connection, so each attempt has a line of its own: a client with one co
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from framework.llm.redact import Discreet
+
 MAX_BODY = 4 * 2**20  # bytes; a reply of 800 tokens is a few thousand
 CONNECT_SECONDS = 5.0
+LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 
 
 class TransportError(Exception):
@@ -33,6 +37,9 @@ class Answer(NamedTuple):
     headers: dict[str, str]  # names in lower case
     body: bytes
     elapsed_ns: int  # from sending to the last byte
+
+    def __repr__(self) -> str:
+        return f"Answer(status={self.status}, {len(self.body)} bytes)"  # it may echo the key
 
 
 class Line:
@@ -93,6 +100,10 @@ class Transport:
         self._httpx, self._loopback = httpx, loopback
         # proxies and certificates of the environment are for the outside world only
         self._verify = httpx.create_ssl_context(trust_env=not loopback)
+        for name in LOGGERS:  # a relay may echo the key in a header or a reason phrase
+            log = logging.getLogger(name)
+            if not any(isinstance(one, Discreet) for one in log.filters):
+                log.addFilter(Discreet())
         self._idle: list[Line] = []  # append and pop are safe for threads
         self._is_open = True
 
