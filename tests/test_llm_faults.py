@@ -53,7 +53,7 @@ def test_an_attempt_ends_at_its_deadline(bench: Bench, play: llm_raw.Play) -> No
             tracemalloc.stop()
         wire.close()
     assert not thread.is_alive()
-    assert taken < 2.0
+    assert taken < 3.0
     assert peak < 32 * 2**20
     assert isinstance(ends[0], Unanswered)
 
