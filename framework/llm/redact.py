@@ -91,8 +91,9 @@ def _unescaped(text: str) -> tuple[str, ...]:
         text = _UNSEEN.sub("", text)
     readings = [text]
     for _ in range(3):  # escaped twice and more by a chain of proxies
-        if "%" in text:
-            text = unquote(text)
+        before, text = text, unquote(text) if "%" in text else text
+        if text == before:
+            break
     if "&#" in text:
         text = html.unescape(text)
     return (*readings, text) if text is not readings[0] else (text,)
