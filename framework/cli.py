@@ -1,18 +1,21 @@
 """The command `sheepfold`.
 
 Exit codes: 0 done; 1 an unexpected error (a defect: please report it); 2 the user's mistake; 3 data refused;
-4 incomplete; 5 the result differs; 130 interrupted. An error is one line on stderr; `--debug` shows where it
-came from.
+4 incomplete; 5 the result differs; 130 interrupted (Ctrl-C or SIGTERM). An error is one line on stderr;
+`--debug` shows where it came from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -191,6 +194,21 @@ def version(debug: Debug = False) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def stopped_in_order() -> Iterator[None]:
+    """Make SIGTERM what Ctrl-C is while the command runs: both keep what is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers belong to the main thread
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     if argv is None:
@@ -204,10 +222,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 errors="replace"
             )  # a terminal that cannot show a sign loses the sign, not the run
     try:
-        code: Any = typer.main.get_command(app).main(
-            given or ["--help"], prog_name="sheepfold", standalone_mode=False
-        )
-        sys.stdout.flush()
+        with stopped_in_order():
+            code: Any = typer.main.get_command(app).main(
+                given or ["--help"], prog_name="sheepfold", standalone_mode=False
+            )
+            sys.stdout.flush()
         if code == INTERRUPTED:  # typer of some versions makes it of Ctrl-C
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0

@@ -6,9 +6,12 @@ named by a digest of the framework's sources, numba's version and the interprete
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
+import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,16 +28,70 @@ KERNEL_ROOMS = ("jit.py", "arena.py", "records.py", "indicators.py", "indicators
 
 
 def cache_root() -> Path:
-    """Return the folder for everything that may be thrown away: SHEEPFOLD_CACHE, else the user's cache."""
+    """Return the folder for everything that may be thrown away: SHEEPFOLD_CACHE, else the user's cache.
+
+    What lies there is run: numba's cache is pickles, and strategies are imported from it. So it is private
+    to its owner (0700); one that others own or can write to is not used, nor believed after it was repaired.
+    """
     given = os.environ.get("SHEEPFOLD_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    root = Path(given) if given else Path(home) / "sheepfold"
+    return trusted(given or os.path.join(home, "sheepfold"))
+
+
+@cache
+def trusted(folder: str) -> Path:
+    """Return a cache folder, private and checked; else a new one that is gone after this process."""
+    root = Path(folder)
     try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        root = Path(tempfile.gettempdir()) / f"sheepfold-{os.getuid() if hasattr(os, 'getuid') else 0}"
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return root
+        for one in (root, root / "compiled", root / "compiled" / digest()):
+            one.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(one, follow=one is root)
+        check_inside(root / "compiled" / digest())
+        return root
+    except OSError as error:
+        why = error.strerror or str(error)
+    fresh = tempfile.mkdtemp(prefix="sheepfold-")  # a name nobody can take before us
+    atexit.register(remove_own, fresh, os.getpid())
+    print(
+        f"sheepfold: the cache {folder} is not used: {why}; compiling for this run only (set SHEEPFOLD_CACHE "
+        "to a folder of your own, or remove that one)", file=sys.stderr,
+    )  # fmt: skip
+    return Path(fresh)
+
+
+def make_private(folder: Path, follow: bool) -> None:
+    """Take the rights of others to read a folder; OSError when they own it or could have written to it."""
+    info = folder.stat() if follow else folder.lstat()
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotADirectoryError(None, f"{folder} is a link or a file")
+    check_owner(folder, info)
+    mode = stat.S_IMODE(info.st_mode)
+    if os.name == "posix" and mode & 0o022:
+        raise PermissionError(None, f"others can write to {folder}")
+    if os.name == "posix" and mode & 0o077:
+        with contextlib.suppress(OSError):  # a read-only disk
+            folder.chmod(0o700)
+
+
+def check_owner(path: Path | str, info: os.stat_result) -> None:
+    """Raise PermissionError for what belongs to somebody else."""
+    if os.name == "posix" and info.st_uid != os.geteuid():
+        raise PermissionError(None, f"{path} belongs to another user")
+
+
+def check_inside(folder: Path) -> None:
+    """Check the owners of all that lies in a folder: it may have been open to others once."""
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):  # another process tidies up
+                path = os.path.join(place, name)
+                check_owner(path, os.lstat(path))
+
+
+def remove_own(folder: str, pid: int) -> None:
+    """Remove a temporary cache at the end of the process that made it, not of its forks."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @cache
@@ -64,7 +121,6 @@ def is_cold() -> bool:
 def mark_warm() -> None:
     """Remember that the engine's kernels are compiled and stored."""
     with contextlib.suppress(OSError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
         (cache_folder() / "ready").touch()
 
 

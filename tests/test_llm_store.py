@@ -132,18 +132,11 @@ def test_a_lost_file_is_damage_and_not_a_miss(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "value = substr(value, 1, length(value) - 1)",
-        "value = value || ' '",
-        "value = (SELECT value FROM Cache WHERE key = 'other')",
-        "value = ''",
-        "value = 5",
-        "value = NULL",
-        "value = x'00ff'",
-        "mode = 0",
-        "raw = 0",
-        "expire_time = 1",
+        "value = substr(value, 1, length(value) - 1)", "value = value || ' '", "value = ''", "value = 5",
+        "value = (SELECT value FROM Cache WHERE key = 'other')", "value = NULL", "value = x'00ff'",
+        "mode = 0", "raw = 0", "expire_time = 1",
     ],
-)
+)  # fmt: skip
 def test_an_altered_row_is_damage(folder: Path, change: str) -> None:
     _sql(folder, f"UPDATE Cache SET {change} WHERE key = 'k'")
     with Store(folder) as store:
@@ -185,6 +178,21 @@ def test_nothing_is_ever_evicted_whatever_the_file_says(folder: Path) -> None:
         for number in range(60):
             store.set(f"n{number}", "x" * 1000)
         assert len(store) == 62
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("get", "x"), ("_disk", "x"), ("_sql", 1), ("_timeout", 0), ("zz", pickle.dumps(1)), (b"get", "x"),
+        (1, 1), ("disk_evil", 1), ("sqlite_cache_size; drop table Cache", 1), ("sqlite_mmap_size", None),
+        ("sqlite_cache_size", "1; drop table Cache"), ("sqlite_journal_mode", 1), ("count", "x"),
+    ],
+)  # fmt: skip
+def test_a_planted_setting_is_refused(folder: Path, name: Any, value: Any) -> None:
+    """Each row of that table becomes an attribute of the cache."""
+    _sql(folder, "INSERT OR REPLACE INTO Settings VALUES (?, ?)", name, value)
+    with pytest.raises(DataError, match="which this store never wrote; move it away"):
+        Store(folder)
 
 
 def test_private_and_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import sys
+import threading
 import tracemalloc
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -222,6 +224,45 @@ class AsksBySelf(RegimeTrader):
 
     def ask(self, view):
         return super().ask(view) if view.price() > self.least else None
+
+
+def test_an_interrupted_sweep_does_not_finish_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, done, gate = sys.modules["framework.research.sweep"].Job, list[int](), threading.Event()
+    row = job.row
+
+    def slow(self: Any, params: Any) -> Any:
+        if done:  # the first is computed before any thread starts
+            gate.wait(0.05)
+        done.append(1)
+        return row(self, params)
+
+    def press(count: int, total: int) -> None:
+        if count > 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "row", slow)
+    with pytest.raises(KeyboardInterrupt):  # parts of 25 sets
+        sweep(EmaCross, WEEKS, fast=range(2, 12), slow=range(20, 40), workers=2, metrics=(), progress=press)
+    assert len(done) < 1 + 2 * 25 + 10
+
+
+def test_waiting_for_a_part_is_never_untimed() -> None:
+    waits: list[float | None] = []
+
+    class Late(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            waits.append(timeout)
+            if len(waits) == 2:
+                self.set_result([])
+            return super().result(0.0)
+
+    result_of = sys.modules["framework.research.sweep"].result_of
+    assert result_of(Late()) == []
+    assert waits[:2] == [0.2, 0.2]
+    failed = Future[Any]()
+    failed.set_exception(TimeoutError("of the strategy"))
+    with pytest.raises(TimeoutError, match="of the strategy"):
+        result_of(failed)
 
 
 def test_questions_are_asked_once() -> None:

@@ -5,13 +5,11 @@ It travels with the run, is read back strictly, and never holds the key that pai
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import json
 import os
 import tempfile
-import urllib.parse
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,8 +17,8 @@ from typing import Any
 
 from framework.errors import ConfigError, DataError
 from framework.llm.record import Record, canonical, key_of
+from framework.llm.redact import secret_in
 
-SECRETS = ("HOLYSHEEP_API_KEY",)
 MAX_LINE = 16 * 2**20  # characters; a gzip bomb ends here
 
 _FIELDS = frozenset({
@@ -105,17 +103,11 @@ def merge(*groups: Iterable[Record]) -> list[Record]:
 
 def scan(data: bytes, name: str) -> None:
     """Raise ConfigError when `data` holds an API key of the environment, plain or in a common encoding."""
-    for variable in SECRETS:
-        secret = os.environ.get(variable, "").strip()
-        if len(secret) >= 6 and any(form in data for form in _forms(secret)):
-            raise ConfigError(f"{name}: the text holds the secret of {variable}; nothing was written")
-
-
-def _forms(secret: str) -> tuple[bytes, ...]:
-    raw = secret.encode("utf-8")
-    encoded = base64.b64encode(raw).rstrip(b"=")
-    quoted = urllib.parse.quote(secret, safe="").encode("ascii")
-    return raw, raw.hex().encode("ascii"), encoded[: len(encoded) // 4 * 4] or encoded, quoted
+    variable = secret_in(data.decode("ascii", "replace"))
+    if variable is not None:
+        raise ConfigError(
+            f"{name}: the text holds the secret of {variable}; nothing was written; ask again (--refresh)"
+        )
 
 
 def _lines(source: Path) -> Iterable[str]:

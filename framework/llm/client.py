@@ -9,25 +9,23 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framework.errors import CacheMiss, ConfigError, DataError, FrameworkError
 from framework.llm import cutoffs, prices
 from framework.llm import prompt as briefs
 from framework.llm import record as recording
+from framework.llm.asking import Outcome, Patience, ask_all
 from framework.llm.decision import Decision, Prompt
-from framework.llm.record import Record, canonical, key_of
+from framework.llm.record import Record, Reply, canonical, key_of
+from framework.llm.redact import secret_in
 
 if TYPE_CHECKING:
     from framework.llm.wire import Sent, Wire
 
 RESPONSE_FORMAT = {"type": "json_object"}  # seat of the capability ladder: it is part of the key
-
-Outcome: TypeAlias = "Sent | Exception"
 
 
 class Shelf(Protocol):
@@ -74,7 +72,10 @@ class HolySheep:
         self.timeout, self.retries, self.concurrency = float(timeout), int(retries), int(concurrency)
         self.price = prices.price_of(model, price_in, price_out)
         self.progress: Callable[[int, int], None] | None = None  # (answered, asked) while recording
-        self.spent_usd = 0.0  # real money of this object; 0 on replay
+        dated = (self.price.source, self.price.date) if self.price else ("", "")
+        self.spent = prices.Spent(prices=dated[0], prices_date=dated[1])  # of this object; 0 on replay
+        self.stopped = ""  # why the last recording gave up before it had asked everything
+        self._patience = Patience()
         self._tape: dict[str, Record] = {}
         self._asked: set[str] = set()  # refreshed by this object already
         self._store = store
@@ -85,6 +86,11 @@ class HolySheep:
         if self.record or self.refresh:
             self._check_spending()
 
+    @property
+    def spent_usd(self) -> float:
+        """Real money this object has spent, USD; more in `spent`."""
+        return self.spent.usd
+
     def __repr__(self) -> str:
         mode = "refresh" if self.refresh else "record" if self.record else "replay"
         return f"HolySheep({self.model!r}, temperature={self.temperature}, mode={mode!r})"
@@ -92,15 +98,17 @@ class HolySheep:
     def decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
         """Return one decision per prompt, in order; equal prompts are paid once and booked each.
 
-        A call that fails after its retries gives status "missing" and is not stored: the run is incomplete
-        and the next one asks only what is missing.
+        A call that fails after its retries, or that the relay refuses, gives status "missing" and is not
+        stored: the run is incomplete and the next one asks only what is missing. After five failed questions
+        in a row the rest is not asked (`stopped` says why).
 
         Raises
         ------
         CacheMiss
             Not recording, and a decision was never recorded.
         VenueError
-            The relay refuses: key, model, credit or request. What was answered before is kept.
+            The relay refuses key, model or credit, redirects, or refuses the first three questions alike.
+            What was answered before is kept.
         DataError
             The store is damaged.
         """
@@ -185,7 +193,9 @@ class HolySheep:
         return CacheMiss(
             f"{len(wanted)} of {unique} decisions of {self.model} were never recorded, the first for "
             f"{first.brief.symbol} at {briefs.when(first.ts)}; run with --record to ask HolySheep (this "
-            "spends money), or without a model for the offline Rules"
+            "spends money), or without a model for the offline Rules. Model and endpoint (here "
+            f"{self.endpoint!r}, from HOLYSHEEP_BASE_URL) are part of what is looked up: answers of another "
+            "one are not found"
         )
 
     def _decision(self, key: str, prompt: Prompt, failed: Mapping[str, str]) -> Decision:
@@ -208,40 +218,31 @@ class HolySheep:
 
     def _ask(self, wanted: Mapping[str, tuple[Prompt, Record]]) -> dict[str, str]:
         """Ask, storing each answer as it comes; return key -> problem of what stayed unanswered."""
+        for prompt, _ in wanted.values():
+            if variable := secret_in(f"{prompt.system} {prompt.text}"):
+                raise ConfigError(
+                    f"the question for {prompt.brief.symbol} at {briefs.when(prompt.ts)} holds the secret of "
+                    f"{variable}; nothing was asked, take it out of the prompt"
+                )
         wire, failed = self._open_wire(), dict[str, str]()
-        todo, done = SimpleQueue[tuple[str, Record]](), SimpleQueue[tuple[str, Outcome]]()
-        for key, (_, request) in wanted.items():
-            todo.put((key, request["body"]))
-        for _ in range(min(self.concurrency, len(wanted))):
-            # daemons: whoever presses Ctrl-C does not wait for the answers in flight
-            threading.Thread(target=_send_all, args=(wire, todo, done), daemon=True).start()
-        error: Exception | None = None
+        bodies = {key: request["body"] for key, (_, request) in wanted.items()}
+
+        def take(key: str, outcome: Outcome) -> Exception | None:
+            return self._take(key, wanted[key], outcome, failed)
+
         try:
-            for count in range(1, len(wanted) + 1):
-                key, outcome = done.get()
-                error = self._take(key, wanted[key], outcome, failed) or error
-                if error is not None:
-                    wire.halt()  # and collect what is in flight: it is paid
-                if self.progress is not None:
-                    self.progress(count, len(wanted))
-        except BaseException:
-            wire.halt()
-            while not done.empty():
-                key, outcome = done.get()
-                self._take(key, wanted[key], outcome, failed)
-            raise
+            ask_all(wire, self._patience, bodies, self.concurrency, take, self.progress)
         finally:
+            self.stopped = wire.why
             self._close_halted(wire)
-        if error is not None:
-            raise error
         return failed
 
     def _take(self, key: str, asked: tuple[Prompt, Record], outcome: Outcome,
               failed: dict[str, str]) -> Exception | None:
         """Keep an answer or note that there is none; return what has to end the recording."""
-        from framework.llm.wire import Unanswered
+        from framework.llm.wire import Refused, Unanswered
 
-        if isinstance(outcome, Unanswered):
+        if isinstance(outcome, (Refused, Unanswered)):
             failed[key] = str(outcome)
             return None
         if isinstance(outcome, Exception):
@@ -255,44 +256,39 @@ class HolySheep:
     def _keep(self, key: str, prompt: Prompt, request: Record, sent: Sent) -> None:
         assert self.price is not None
         size = len((prompt.system + prompt.text).encode("utf-8", "surrogatepass"))
-        cost = prices.cost_of(self.price, sent.reply.usage, size, self.max_tokens)
-        verdict = recording.judge(sent.reply, prompt)
-        record = recording.make_record(
-            request, prompt, sent.reply, verdict, analyst=self.name, stand_in=False,
-            latency_ns=sent.latency_ns, waited_ns=sent.waited_ns, attempts=sent.attempts, cost=cost,
-        )  # fmt: skip
-        self.spent_usd += cost.usd
+        tokens = prices.tokens_of(sent.reply.usage, size, self.max_tokens)
+        cost = prices.price_tokens(self.price, tokens)
+
+        def recorded(reply: Reply) -> Record:
+            return recording.make_record(
+                request, prompt, reply, recording.judge(reply, prompt), analyst=self.name, stand_in=False,
+                latency_ns=sent.latency_ns, waited_ns=sent.waited_ns, attempts=sent.attempts, cost=cost,
+            )  # fmt: skip
+
+        record = recorded(sent.reply)
+        text = canonical(record)
+        if secret_in(text):  # in pieces that only together make the key: a verdict, or it is asked for ever
+            record = recorded(Reply("", problem="reply shows the API key"))
+            text = canonical(record)
         shelf = self._shelf()
         assert shelf is not None
-        shelf.set(key, canonical(record))
+        shelf.set(key, text)
         self._tape[key] = record
         self._asked.add(key)
+        self.spent.add(tokens, cost)
 
     def _open_wire(self) -> Wire:
         from framework.llm.wire import Wire
 
         if self._wire is None:
             self._wire = Wire(self.url, timeout=self.timeout, retries=self.retries, loopback=self._loopback)
+        self._wire.retries = 0 if self._patience.is_lost else self.retries
         return self._wire
 
     def _close_halted(self, wire: Wire) -> None:
         if wire.halted:
             wire.close()
             self._wire = None
-
-
-def _send_all(wire: Wire, todo: SimpleQueue[tuple[str, Record]],
-              done: SimpleQueue[tuple[str, Outcome]]) -> None:
-    """Send until nothing is left to do; every question gets exactly one outcome."""
-    while True:
-        try:
-            key, body = todo.get_nowait()
-        except Empty:
-            return
-        try:
-            done.put((key, wire.send(body)))
-        except Exception as error:
-            done.put((key, error))
 
 
 def _read_record(text: str, key: str) -> Record:

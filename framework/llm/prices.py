@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from framework.errors import ConfigError
 from framework.llm.record import Cost
@@ -18,6 +18,8 @@ from framework.llm.record import Cost
 READ = "2026-11-23"
 _LIST = f"holysheep.ai articles of 2026-04 and 2026-05, collected up to {READ}"
 BYTES_PER_TOKEN = 2  # for replies that tell no usage: fewer than in any common text, so never too cheap
+HIDDEN_TOKENS = 4096  # a relay may put so many before ours, of which there are at most as many as bytes
+SPARE_TOKENS = 64  # beyond max_tokens: the end of a turn, and what some upstreams count besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Price:
     output: float
     cached: float | None = None  # input tokens served from the provider's cache; None = as input
     source: str = _LIST
+    date: str = READ  # of the table; "" for figures of the user
 
 
 PRICES: dict[str, Price] = {
@@ -59,20 +62,67 @@ def price_of(model: str, price_in: float | None = None, price_out: float | None 
         base.input if price_in is None else float(price_in),
         base.output if price_out is None else float(price_out),
         source="given by the user",
+        date="",
     )
 
 
-def cost_of(price: Price, usage: Mapping[str, Any] | None, prompt_bytes: int, max_tokens: int) -> Cost:
-    """Return the cost of one answer; without usable usage the worst case is charged and marked estimated."""
-    read = _tokens(usage, "prompt_tokens")
-    written = _tokens(usage, "completion_tokens")
+class Tokens(NamedTuple):
+    """What one answer is charged for."""
+
+    read: int
+    written: int
+    cached: int = 0  # of `read`
+    is_ours: bool = False  # our worst case, because the reply tells nothing that can be true
+    problem: str = ""  # why the reply's own figures are not believed
+
+
+@dataclass(slots=True)
+class Spent:
+    """Real money and tokens of one client; attempts that failed are not known and not in it."""
+
+    usd: float = 0.0
+    answers: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    estimated: int = 0  # answers charged at our worst case
+    prices: str = ""  # where the prices are from
+    prices_date: str = ""  # when they were read; "" for figures of the user
+
+    def add(self, tokens: Tokens, cost: Cost) -> None:
+        """Count one paid answer."""
+        self.usd += cost.usd
+        self.answers += 1
+        self.input_tokens += tokens.read
+        self.output_tokens += tokens.written
+        self.estimated += tokens.is_ours
+
+
+def tokens_of(usage: Mapping[str, Any] | None, prompt_bytes: int, max_tokens: int) -> Tokens:
+    """Return the tokens of one answer; without usage that can be true, the worst case."""
+    read, written = _tokens(usage, "prompt_tokens"), _tokens(usage, "completion_tokens")
+    ours = Tokens(prompt_bytes // BYTES_PER_TOKEN + 1, max_tokens, 0, True)
     if read is None or written is None or usage is None:
-        read, written = prompt_bytes // BYTES_PER_TOKEN + 1, max_tokens
-        return Cost((read * price.input + written * price.output) / 1e6, price.source, True)
-    details = usage.get("prompt_tokens_details")
-    cached = min(_tokens(details, "cached_tokens") or 0, read)
+        return ours
+    most = max_tokens + max(SPARE_TOKENS, max_tokens // 10)
+    if written > most:
+        return ours._replace(problem=f"completion_tokens {written} of at most {most} is not credible")
+    if read > prompt_bytes + HIDDEN_TOKENS:
+        return ours._replace(problem=f"prompt_tokens {read} for {prompt_bytes} bytes is not credible")
+    return Tokens(read, written, min(_tokens(usage.get("prompt_tokens_details"), "cached_tokens") or 0, read))
+
+
+def cost_of(price: Price, usage: Mapping[str, Any] | None, prompt_bytes: int, max_tokens: int) -> Cost:
+    """Return the cost of one answer; without credible usage the worst case, marked estimated."""
+    return price_tokens(price, tokens_of(usage, prompt_bytes, max_tokens))
+
+
+def price_tokens(price: Price, tokens: Tokens) -> Cost:
+    """Return the cost of tokens."""
     rate = price.input if price.cached is None else price.cached
-    return Cost(((read - cached) * price.input + cached * rate + written * price.output) / 1e6, price.source)
+    plain = tokens.read - tokens.cached
+    usd = (plain * price.input + tokens.cached * rate + tokens.written * price.output) / 1e6
+    basis = f"{price.source}; {tokens.problem}: the worst case is charged" if tokens.problem else price.source
+    return Cost(usd, basis, tokens.is_ours)
 
 
 def _tokens(usage: object, name: str) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import SignalError
@@ -73,7 +73,7 @@ class Cost:
 
     usd: float = 0.0
     basis: str = "free"  # the price's source and date
-    estimated: bool = False  # True when the reply told no usage
+    estimated: bool = False  # True when the reply told no usage, or one that cannot be true
 
 
 def judge(reply: Reply, prompt: Prompt) -> Parsed:
@@ -102,15 +102,20 @@ def make_record(request: Record, prompt: Prompt, reply: Reply, verdict: Parsed, 
         "analyst": analyst,
         "stand_in": stand_in,
         "price": prompt.brief.price,
-        "reply": asdict(reply),
+        "reply": _dict_of(reply),
         "status": verdict.status,
         "problems": list(verdict.problems),
         "repairs": list(verdict.repairs),
         "latency_ns": int(latency_ns),
         "waited_ns": int(waited_ns),
         "attempts": int(attempts),
-        "cost": asdict(cost or Cost()),
+        "cost": _dict_of(cost or Cost()),
     }
+
+
+def _dict_of(row: Reply | Cost) -> Record:
+    """Return the fields as they are: `asdict` would copy what a relay nested, level by level."""
+    return {one.name: getattr(row, one.name) for one in fields(row)}
 
 
 def to_decision(record: Record, prompt: Prompt, in_sample: int, verdict: Parsed | None = None) -> Decision:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import diskcache
+from diskcache.core import METADATA
 
 from framework.errors import ConfigError, DataError
 
@@ -91,6 +92,12 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
         _make_private(self.folder)
+        try:
+            _check_settings(self.folder / "cache.db")
+        except Damaged as error:
+            raise DataError(f"{self.folder}: {error}; move it away, its answers are asked again") from None
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
         self._cache = diskcache.Cache.__new__(diskcache.Cache)  # two steps: a half-open one gets closed
         try:
             # its attributes are set from a table in the file: ours are passed each time
@@ -188,6 +195,30 @@ def _checked(key: str, value: Any) -> str:
     if head != _digest(key, text):
         raise Damaged("its checksum differs")
     return str(text)
+
+
+def _check_settings(database: Path) -> None:
+    """Refuse a settings table with names or kinds of values that diskcache never wrote.
+
+    Each row of it becomes an attribute of the cache, so `get` or `_disk` would replace a method or our Disk.
+    """
+    if not database.is_file():
+        return
+    known = {**diskcache.DEFAULT_SETTINGS, **METADATA}
+    connection = sqlite3.connect(database, timeout=60)
+    try:
+        rows = connection.execute("SELECT key, value FROM Settings").fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return
+    finally:
+        connection.close()
+    for name, value in rows:
+        if name in _SETTINGS:
+            continue
+        if name not in known or type(value) is not type(known[name]):
+            raise Damaged(f"its settings hold {str(name)[:40]!r}, which this store never wrote")
 
 
 def _make_private(folder: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 WINDOW = 512  # bars looked at: enough that the seed of every average below is forgotten to 1e-8
-MACD_ROWS, RSI_ROWS, BOLLINGER_ROWS, TREND_ROWS, SLOPE_ROWS, SLOPE_LAG = 35, 15, 20, 50, 25, 5
+MACD_ROWS, RSI_ROWS, BOLLINGER_ROWS, TREND_ROWS, SLOPE_ROWS, SLOPE_LAG = 34, 15, 20, 50, 25, 5
 FAST, SLOW, SIGNAL = 12, 26, 9
 
 

@@ -1,7 +1,8 @@
 """One question over the wire: the key, the retries, the envelope. Nothing here judges what the model said.
 
 Retries with full jitter on 408, 409, 429, 5xx and connection errors; `Retry-After` is obeyed up to 120 s,
-beyond that the relay is left alone. An envelope that cannot be read is a transport fault.
+beyond that the relay is left alone. An envelope that cannot be read is a transport fault. A wrong key, no
+credit, an unknown model or a redirect end the recording; any other refusal is of that one question.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 from framework.errors import ConfigError, VenueError
 from framework.llm.record import Record, Reply, canonical
+from framework.llm.redact import blot, clean
 from framework.llm.signal import plain_text
 from framework.llm.transport import Answer, TooLarge, Transport, TransportError
 
@@ -44,7 +46,19 @@ class Secret(str):
 
 
 class Unanswered(Exception):
-    """Every attempt failed, or the relay asked to be left alone."""
+    """Every attempt failed (`fault` says how), or it was never asked."""
+
+    def __init__(self, problem: str, fault: str = "") -> None:
+        super().__init__(problem)
+        self.fault = fault
+
+
+class Refused(Exception):
+    """The relay will not answer this one question, however often it is asked."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"{said}; this question stays unanswered")
+        self.status, self.said = status, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,7 @@ class Wire:
     def __init__(self, url: str, *, timeout: float, retries: int, loopback: bool = False) -> None:
         self.url, self.timeout, self.retries = url, timeout, retries
         self._transport = Transport(loopback=loopback)
-        self._halted = threading.Event()
+        self._halted, self.why = threading.Event(), ""  # why it was halted
         self._random = random.Random()  # spreads retries of many clients; never part of a result
         self.pause = self._halted.wait  # tests put their own in
 
@@ -123,8 +137,9 @@ class Wire:
         """True after `halt()`."""
         return self._halted.is_set()
 
-    def halt(self) -> None:
+    def halt(self, why: str = "") -> None:
         """Send nothing more and wake whoever waits for a retry."""
+        self.why = self.why or why
         self._halted.set()
 
     def close(self) -> None:
@@ -138,13 +153,16 @@ class Wire:
         ------
         Unanswered
             The last retry failed, or the relay asked to wait longer than two minutes (this halts the wire).
+        Refused
+            The relay will not answer this question: its filter, its length, a request it cannot read.
         VenueError
-            The relay will never answer this: wrong key, unknown model, no credit, bad request.
+            The relay will answer none: wrong key, unknown model, no credit, a redirect (this halts the wire).
         """
         start, text = time.perf_counter_ns(), canonical(body)
         for attempt in range(1, self.retries + 2):
             if self._halted.is_set():
-                raise Unanswered("the recording stopped before it was asked; run again")
+                why = f": {self.why}" if self.why else ""
+                raise Unanswered(f"the recording stopped before it was asked{why}; run again")
             try:
                 reply, elapsed = self._attempt(text)
             except _Retry as fault:
@@ -158,8 +176,7 @@ class Wire:
         raise Unanswered("no attempt was made")  # pragma: no cover
 
     def _attempt(self, text: str) -> tuple[Reply, int]:
-        key = api_key()
-        headers = {"Authorization": Secret(f"Bearer {key}"), "Accept": "application/json"}
+        headers = {"Authorization": Secret(f"Bearer {api_key()}"), "Accept": "application/json"}
         start = time.perf_counter_ns()
         try:
             answer = self._transport.post(f"{self.url}/chat/completions", headers, text, self.timeout)
@@ -167,17 +184,17 @@ class Wire:
             raise _Retry(f"no answer: {error}") from None
         except TooLarge:
             return Reply("", problem="reply is larger than 4 MiB"), time.perf_counter_ns() - start
-        answer = answer._replace(body=answer.body.replace(key.encode("ascii"), b"***"))
         _check_status(answer)
         return read_envelope(answer.body), answer.elapsed_ns
 
     def _wait(self, fault: _Retry, attempt: int) -> None:
         if fault.after is not None and fault.after > LONGEST_WAIT:
-            self.halt()
-            problem = f"{fault}; the relay asks to wait {fault.after:.0f} s, run again later"
-            raise Unanswered(problem)
+            why = f"the relay asks to wait {fault.after:.0f} s"
+            self.halt(why)
+            raise Unanswered(f"{fault}; {why}, run again later")
         if attempt > self.retries:
-            raise Unanswered(f"{fault}, after {attempt} attempts; run again to ask only what is missing")
+            tried = f"{fault}, after {attempt} attempt{'s' * (attempt > 1)}"
+            raise Unanswered(f"{tried}; run again to ask only what is missing", str(fault))
         seconds = self._random.uniform(0.0, min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** (attempt - 1)))
         if fault.after:
             seconds = fault.after + min(seconds, 0.25 * fault.after)
@@ -194,17 +211,21 @@ def _check_status(answer: Answer) -> None:
         raise VenueError(f"HolySheep refuses the key in {KEY_VARIABLE} (HTTP {status}); set a valid key")
     if 300 <= status < 400:
         raise VenueError(f"HolySheep redirects (HTTP {status}), not followed; correct {URL_VARIABLE}")
-    raise VenueError(f"HolySheep answers HTTP {status}: {_error_text(answer.body)}; correct the request")
+    said = f"HolySheep answers HTTP {status}: {_error_text(answer.body)}"
+    if status in (402, 404):
+        raise VenueError(f"{said}; {'pay in credit' if status == 402 else 'correct model or URL'}")
+    raise Refused(status, said)
 
 
 def _error_text(body: bytes) -> str:
-    text = body[:2000].decode("utf-8", "replace")
+    text = body[:65_536].decode("utf-8", "replace")
     try:
         message = json.loads(text)["error"]
         text = message["message"] if isinstance(message, dict) else message
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    return plain_text(str(text), 200) or "no text"
+    # once more after what cannot be seen is dropped, and before it is cut: half a key is a key too
+    return plain_text(blot(plain_text(blot(str(text)), 2000)), 200) or "no text"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -231,10 +252,12 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def read_envelope(body: bytes) -> Reply:
     """Return the reply inside a chat completion; what cannot be read is worth a retry.
 
-    The body must be UTF-8 JSON with exactly one choice; fields nobody asked for are kept in `extra`.
+    The body must be UTF-8 JSON with exactly one choice; fields nobody asked for are kept in `extra`. Every
+    text is freed of our key first: relays echo headers, and the reply is stored.
     """
     try:
         whole = json.loads(body.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+        whole = clean(whole)
         (choice,) = whole["choices"]
         message = choice["message"]
         return _reply(whole, choice, message)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ Row = dict[str, Any]
 ALWAYS = ("final_equity", "max_drawdown")
 COUNTERS = ("fills", "rejected", "late_orders", "liquidation")  # beside those of metrics.summary
 CHUNK = 32  # sets a worker takes at a time, at most
+GLANCE = 0.2  # s; Ctrl-C and SIGTERM are noticed between two waits
 POLARS = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
 
 
@@ -226,9 +228,9 @@ def always(outcome: Outcome) -> dict[str, float]:
     return {"final_equity": float(equity[-1]) if len(equity) else float(curve[0]), "max_drawdown": deepest}
 
 
-def run_sets(job: Job, sets: Sequence[Params]) -> list[Row]:
-    """Backtest some sets, one after another."""
-    return [job.row(params) for params in sets]
+def run_sets(job: Job, sets: Sequence[Params], stop: threading.Event | None = None) -> list[Row]:
+    """Backtest some sets, one after another, until somebody says stop."""
+    return [job.row(params) for params in sets if stop is None or not stop.is_set()]
 
 
 def run_all(job: Job, sets: list[Params], executor: Executor | None, workers: int) -> Iterator[list[Row]]:
@@ -257,10 +259,11 @@ def spread(job: Job, sets: list[Params], executor: Executor, workers: int) -> It
     """Give the sets to an executor, enough parts for all workers to end together."""
     size = max(1, min(CHUNK, len(sets) // (4 * workers)))
     parts = [sets[i : i + size] for i in range(0, len(sets), size)]
-    futures = [executor.submit(run_sets, job, part) for part in parts]
+    stop = threading.Event() if isinstance(executor, ThreadPoolExecutor) else None  # no process can have it
+    futures = [executor.submit(run_sets, job, part, stop) for part in parts]
     try:
         for j in range(len(futures)):
-            yield futures[j].result()
+            yield result_of(futures[j])
     except Exception as error:
         if "pickle" not in str(error).lower():
             raise
@@ -269,8 +272,18 @@ def spread(job: Job, sets: list[Params], executor: Executor, workers: int) -> It
             "that can be imported, or leave executor away"
         ) from error
     finally:
+        if stop is not None:
+            stop.set()  # whoever pressed Ctrl-C does not wait for whole parts
         for future in futures:
             future.cancel()
+
+
+def result_of(future: Future[list[Row]]) -> list[Row]:
+    """Wait for a result, never long at once: an untimed wait can sleep through a signal."""
+    while not future.done():
+        with contextlib.suppress(TimeoutError):
+            return future.result(timeout=GLANCE)
+    return future.result()
 
 
 def table(cls: type[Strategy], sets: list[Params], rows: list[Row], wanted: tuple[str, ...]) -> pl.DataFrame:

@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM while a recording waits for its relay: real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from framework.llm.store import Store
+from framework.testing.holysheep import HolySheepServer, Scripted
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+from framework.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent the POSIX way")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize("healthy", [0, 3])
+def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals, healthy: int) -> None:
+    """Exit 130 in less than two seconds while four questions hang; what was answered is kept."""
+    hanging = threading.Semaphore(0)
+
+    def answer(body: object) -> Scripted:
+        if len(server.requests) <= healthy:
+            return Scripted()
+        hanging.release()
+        return Scripted(hang=True)
+
+    command = [sys.executable, "-c", PROGRAM, "backtest", str(ROOT / "strategies" / "regime_trader.py"),
+               "--record", "--out", str(tmp_path / "out")]  # fmt: skip
+    with HolySheepServer(answer) as server:
+        # uncompiled: the questions come before the engine, which would have to be compiled first
+        own = {"SHEEPFOLD_CACHE": str(tmp_path / "c"), "NUMBA_DISABLE_JIT": "1"}
+        env = {**os.environ, **server.environment, **own}
+        run = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
+        try:
+            for _ in range(4):
+                assert hanging.acquire(timeout=60), run.stderr
+            start = time.perf_counter()
+            run.send_signal(sent)
+            _, said = run.communicate(timeout=20)
+            taken = time.perf_counter() - start
+        finally:
+            run.kill()
+            run.wait()
+    assert (run.returncode, said) == (130, "sheepfold: interrupted\n")
+    assert taken < 2.0
+    assert not (tmp_path / "out").exists()
+    with Store(tmp_path / "c") as store:
+        assert len(store) == healthy
