@@ -213,9 +213,11 @@ def is_clear_of_trails(sim: Sim, ts):
     for j in range(sim.clock[0]["n_live"]):
         order = sim.orders[sim.live[j]]
         cur = sim.cursor[order["instrument"]]
-        bar = sim.bars[cur["bar"]]
         row = cur["bar"] + 1
-        if order["kind"] != TRAILING or bar["close_ts"] > ts or row == cur["bar_end"]:
+        if order["kind"] != TRAILING or row >= cur["bar_end"]:
+            continue
+        bar = sim.bars[row - 1]
+        if bar["close_ts"] > ts:
             continue
         before = order["extreme"]
         trail_along(order, bar)
@@ -231,9 +233,11 @@ def trail_round(sim: Sim, ts):
     """Let trailing stops see the bars that close at `ts`, untouched, and move the fence with them."""
     for j in range(sim.clock[0]["n_live"]):
         order = sim.orders[sim.live[j]]
-        bar = sim.bars[sim.cursor[order["instrument"]]["bar"]]
-        if order["kind"] == TRAILING and bar["close_ts"] <= ts:
-            trail_along(order, bar)
+        cur = sim.cursor[order["instrument"]]
+        if order["kind"] != TRAILING or cur["bar"] == cur["bar_end"]:
+            continue
+        if sim.bars[cur["bar"]]["close_ts"] <= ts:
+            trail_along(order, sim.bars[cur["bar"]])
     fence_in(sim)
 
 

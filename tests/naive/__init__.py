@@ -38,12 +38,12 @@ Looks and fills
     market order.
 11. A share is sized before reduce-only cuts, at raw x (1 + slippage) x (1 + entry_spread if it opens), with
     impact at the price its size without impact would pay; a share <= 1 is at most what margin and fee
-    allow; free equity below 1e-9 of equity is none. Entry spread and slip_in_range touch slipped kinds only; a closing part alone pays no
-    spread.
+    allow; free equity below 1e-9 of equity is none. Entry spread and slip_in_range touch slipped kinds
+    only; a closing part alone pays no spread.
 12. close and reduce-only cut the order's qty to the position. A close cancels exits when something of it
     fills.
 13. After a fill: ledger, status, bracket, group, closed position. Exits protect what opened, not what
-    closed: born at the first fill and again
+    closed: born at its first fill and again
     when none is live, in the order stop, trail, target; any fill of an exit ends the rest of its entry.
 14. exits_from="next_bar": inside entries are not ambiguous. Price <= 0: "price below zero".
 Money
