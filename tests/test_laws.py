@@ -249,6 +249,8 @@ def test_no_more_than_was_asked() -> None:
             wanted = one.asked.get(number, {}).get("qty")
             if wanted is not None and number not in one.amends:
                 assert total <= wanted * (1.0 + 1e-9), (seed, order)
+                whole = order["status"] == "filled" and not one.asked[number].get("reduce_only")
+                assert not whole or total == pytest.approx(wanted, rel=1e-9), (seed, order)
             assert (order["status"] == "filled") <= (total > 0.0), (seed, order)
             assert (order["end_ts"] is None) == (order["status"] == "open"), (seed, order)
 
