@@ -191,7 +191,7 @@ def fits(case: Case, k: int, cut: int) -> bool:
     ends = [bar[1] for bar in case.bars[k] if bar[1] <= cut]
     for rows in (case.funding[k], case.mark[k]):
         left = [ts for ts, _ in rows if ts < cut]
-        if left and not any(case.bars[k][0][0] <= ts < max(ends, default=0) for ts in left):
+        if rows and not any(case.bars[k][0][0] <= ts < max(ends, default=0) for ts in left):
             return False
     return True
 
