@@ -20,6 +20,7 @@ import polars as pl
 from framework import metrics
 from framework.report import Run, compare, plots
 from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
+from framework.report.words import banners, bounds_agree, in_sample_only, instruments, notes, title_parts
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -40,69 +41,6 @@ class Listing(NamedTuple):
     places: dict[str, int]
 
 
-# ---- what a run says about itself
-def notes(run: Run) -> list[str]:
-    """Return the notes of the run and of its data, each once."""
-    data = run.manifest.get("data")
-    more = data.get("notes") if isinstance(data, Mapping) else None
-    return list(dict.fromkeys(str(note) for note in (*run.notes, *(more or ()))))
-
-
-def _instruments(run: Run) -> list[str]:
-    found = run.manifest.get("instruments")
-    if isinstance(found, Mapping):
-        return [str(name) for name in found]
-    return [str(name) for name in run.price["instrument"].unique(maintain_order=True).to_list()]
-
-
-def title_parts(run: Run) -> list[str]:
-    """Return strategy, instruments, time range and status, as printed over every output."""
-    ts = run.equity["ts"]
-    names = _instruments(run)
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    span = f"{when(ts[0])[:10]} to {when(ts[-1])[:10]} UTC" if ts.len() else "no rows"
-    parts = [compare.strategy_name(run.manifest), shown, span, run.status]
-    return [visible(part) for part in parts if part]
-
-
-def banners(run: Run) -> list[tuple[str, str]]:
-    """Return (label, text) of what must be read before any number."""
-    found = []
-    data, analyst = run.manifest.get("data"), run.manifest.get("analyst")
-    name = data.get("name") if isinstance(data, Mapping) else data
-    if any("synthetic" in str(text).lower() for text in (*notes(run), *_instruments(run), name)):
-        found.append(
-            ("Synthetic", "the prices were generated, not recorded; nothing here says how a market behaves")
-        )
-    if run.status == "incomplete":
-        found.append(
-            ("Incomplete", "some decisions or rows are missing; the next run asks only for what is missing")
-        )
-    if run.status == "bust":
-        found.append(
-            ("Bust", "equity fell to zero; every position was closed there and later orders rejected")
-        )
-    stand_in = isinstance(analyst, Mapping) and bool(analyst.get("stand_in"))
-    if stand_in and isinstance(analyst, Mapping):
-        who = visible(analyst.get("name") or "Rules")
-        found.append(
-            ("Stand-in analyst", f"decisions come from {who}, a published rule, not from a language model")
-        )
-    if not stand_in and in_sample_only(run):
-        found.append(
-            ("No out-of-sample decision", "every decision lies before the model's cutoff: it may remember")
-        )
-    return found
-
-
-def in_sample_only(run: Run) -> bool:
-    """Whether there are decisions and none lies after the model's cutoff: then no number is a headline."""
-    frame = run.decisions
-    return bool(
-        frame.height and "in_sample" in frame.columns and frame["in_sample"].cast(pl.Int64).min() == 1
-    )
-
-
 # ---- parts of the page
 def assumptions(run: Run) -> list[tuple[str, str]]:
     """Return costs, latency, fills and the rest as (name, text) rows; fees are those really used."""
@@ -114,12 +52,6 @@ def assumptions(run: Run) -> list[tuple[str, str]]:
             value = {name: cost for name, cost in value.items() if name not in ("maker", "taker")}
         rows += [(key, compare.latency(value))] if key == "latency" else flat(value, key)
     return rows
-
-
-def bounds_agree(run: Run) -> bool:
-    """True when worst, chosen and best are one and the same."""
-    rows = list((run.bounds or {}).values())
-    return bool(rows) and all(repr(row) == repr(rows[0]) for row in rows)
 
 
 def ambiguity(run: Run) -> str:
@@ -305,7 +237,7 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         decisions=_decisions(run),
         rows=run.equity.height,
         fingerprint=run.fingerprint,
-        many_instruments=len(_instruments(run)) > 1,
+        many_instruments=len(instruments(run)) > 1,
     )
 
 
