@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from framework.cli import main
 from framework.errors import ConfigError
 from framework.result import Result
+from framework.testing import HolySheepServer
 from tests.made_result import make
 
 ROOT = Path(__file__).parent.parent
@@ -75,3 +78,28 @@ def test_an_incomplete_result_is_completed_in_its_folder(desk: Path) -> None:
     assert Result.load("asked").fingerprint == "cd" * 32
     with pytest.raises(ConfigError, match="another result"):
         make(**{**whole, "fingerprint": "ef" * 32}).save("asked")
+
+
+def test_a_sweep_names_who_decided(
+    desk: Path, warm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk / "regime.py").write_bytes((ROOT / "strategies" / "regime_trader.py").read_bytes())
+    run = ["sweep", "regime.py", "-p", "max_share=0.1,0.2", "--from", "2019-01-01", "--to", "2019-01-15"]
+    assert main([*run, "--out", "all.csv"]) == 0
+    assert "\ndecisions by Rules (stand-in), not a language model\n" in capsys.readouterr().out
+    assert pl.read_csv("all.csv")["analyst"].to_list() == ["Rules (stand-in)"] * 2
+    assert main([*run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["analyst"]["stand_in"], found["headline"]) == (True, None)
+    assert found["rows"][0]["analyst"] == "Rules (stand-in)"
+    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
+    with HolySheepServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert main([*run, "--record"]) == 0  # 2019 lies before the cutoff of any model
+    shown = capsys.readouterr().out
+    assert "\ndecisions by deepseek-v3.2\nno out-of-sample decision: every decision lies before" in shown
+    assert main(["sweep", "ema_cross.py", "-p", "fast=5,6", "--json", *run[4:]]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["analyst"] is None
+    assert "analyst" not in found["rows"][0]

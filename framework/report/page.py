@@ -20,14 +20,24 @@ import polars as pl
 from framework import metrics
 from framework.report import Run, compare, plots
 from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
-from framework.report.words import banners, bounds_agree, in_sample_only, instruments, notes, title_parts
+from framework.report.words import (
+    HEADLINE,
+    analyst_rows,
+    banners,
+    bounds_agree,
+    decided,
+    headline,
+    in_sample_only,
+    instruments,
+    notes,
+    title_parts,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 FIRST = LAST = 50
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
 ASSUMPTIONS = ("cash", "costs", "latency", "fills", "leverage", "margin", "analyst", "seed")
 KINDS = ("worst", "chosen", "best")
 
@@ -50,7 +60,11 @@ def assumptions(run: Run) -> list[tuple[str, str]]:
         if key == "costs" and isinstance(value, Mapping) and used:
             rows += [(f"fees.{name}", text) for name, text in used.items()]
             value = {name: cost for name, cost in value.items() if name not in ("maker", "taker")}
-        rows += [(key, compare.latency(value))] if key == "latency" else flat(value, key)
+        if key == "latency":
+            rows.append((key, compare.latency(value)))
+        else:
+            is_analyst = key == "analyst" and isinstance(value, Mapping)
+            rows += analyst_rows(value) if is_analyst else flat(value, key)
     return rows
 
 
@@ -176,7 +190,8 @@ def _decisions(run: Run) -> dict[str, Any] | None:
         for name in wanted
         if name in frame.columns
     }
-    return {"n": frame.height, "counts": counts, "list": _listing(frame), "columns": frame.columns}
+    listed = {"list": _listing(frame), "columns": frame.columns}
+    return {"n": frame.height, "words": decided(run), "counts": counts, **listed}
 
 
 # ---- the page
@@ -199,7 +214,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(when=when, cell=cell, number=number)
+    environment.filters.update(when=when, cell=cell, number=number, span=compare.span)
     environment.globals.update(word=word, sign=plots.sign)
     return environment.get_template("report.html.j2")
 
@@ -243,11 +258,8 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
 
 def _headings(run: Run) -> list[str]:
     """Return the three lines over report.png: what, how much, what to beware of."""
-    numbers = [f"{compare.define(name).label} {show(name, run.metrics.get(name))}" for name in HEADLINE]
-    if in_sample_only(run):
-        numbers = ["no out-of-sample decision"]
     warnings = [label.upper() for label, _ in banners(run)]
-    return [" · ".join(title_parts(run)), " · ".join(numbers), " · ".join(warnings)]
+    return [" · ".join(title_parts(run)), headline(run), " · ".join(warnings)]
 
 
 def write(run: Run, folder: Path) -> Path:

@@ -24,6 +24,8 @@ def table(run: Run, folder: Path | None = None) -> str:
     same = set(used.values())
     named = used.items() if len(same) > 1 else [("fees", text) for text in same]
     lines += [f"{visible(name)}: {text}" for name, text in named]
+    if said := words.decided(run):
+        lines.append(f"decisions: {said}")
     lines += ["", *_figures(run), ""]
     lines += [f"note: {visible(note)}" for note in words.notes(run)]
     lines.append(f"fingerprint {visible(run.fingerprint)}")
@@ -38,7 +40,8 @@ def _figures(run: Run) -> list[str]:
     rows = [(compare.define(name).label, show(name, run.metrics[name]), _bound(run, name)) for name in names]
     rows = [row for row in rows if row[1] != compare.MISSING or row[0] != "Decision coverage"]
     wide = max((len(value) for _, value, _ in rows), default=0)
-    lines = [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in rows]
+    lines = [f"  {words.NO_HEADLINE.capitalize()}; figures in-sample:"] if words.in_sample_only(run) else []
+    lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in rows]
     if run.bounds:
         meaning = "the order of events inside ambiguous bars, assumed each way"
         if not run.metrics.get("ambiguous_bars") and words.bounds_agree(run):
@@ -56,13 +59,24 @@ def _bound(run: Run, name: str) -> str:
 
 def one_line(run: Run, name: str) -> str:
     """Return name, status and headline in one line."""
+    by = compare.who(run.manifest)
+    status = f"{run.status}, decisions by {by}" if by else run.status
     shown = ", ".join(f"{n} {show(n, run.metrics[n])}" for n in compare.KEY[:5:2] if n in run.metrics)
-    return f"<Result {name} {visible(run.status)}: {visible(shown)}>"
+    if words.in_sample_only(run):
+        shown = words.NO_HEADLINE
+    return f"<Result {name} {visible(status)}: {visible(shown)}>"
 
 
 def notebook(run: Run) -> str:
     """Return a small table and the equity curve as HTML; every text escaped, nothing fetched."""
-    rows = [(compare.define(n).label, show(n, run.metrics[n])) for n in compare.KEY if n in run.metrics]
+    names = [name for name in compare.KEY if name in run.metrics]
+    of = ""  # what the figures are, where they are no headline
+    rows: list[tuple[str, object]] = []
+    if words.in_sample_only(run):
+        of = " (in-sample)"
+        rows.append(("Headline", words.NO_HEADLINE))
+    rows += [(compare.define(n).label + of, show(n, run.metrics[n])) for n in names]
+    rows += [("Decisions", said)] if (said := words.decided(run)) else []
     rows += [(f"{name} =", value) for name, value in run.params.items()]
     rows += [(label, text) for label, text in words.banners(run)]
     rows.append(("Fingerprint", run.fingerprint[:16]))

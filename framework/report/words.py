@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
 from framework.report import Run, compare
-from framework.report.compare import visible, when
+from framework.report.compare import MISSING, cost, flat, number, show, span, visible, when
+
+HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
+NO_HEADLINE = "no out-of-sample decision"
 
 
 def notes(run: Run) -> list[str]:
@@ -26,13 +30,58 @@ def instruments(run: Run) -> list[str]:
 
 
 def title_parts(run: Run) -> list[str]:
-    """Return strategy, instruments, time range and status, as printed over every output."""
+    """Return strategy, instruments, time range, who decided, and status, as printed over every output."""
     ts = run.equity["ts"]
     names = instruments(run)
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    span = f"{when(ts[0])[:10]} to {when(ts[-1])[:10]} UTC" if ts.len() else "no rows"
-    parts = [compare.strategy_name(run.manifest), shown, span, run.status]
+    days = f"{when(ts[0])[:10]} to {when(ts[-1])[:10]} UTC" if ts.len() else "no rows"
+    by = compare.who(run.manifest)
+    parts = [compare.strategy_name(run.manifest), shown, days, by and f"decisions by {by}", run.status]
     return [visible(part) for part in parts if part]
+
+
+def headline(run: Run) -> str:
+    """Return the headline in one line; rules.md 7.4: no number where every decision may be remembered."""
+    if in_sample_only(run):
+        return NO_HEADLINE
+    return " · ".join(f"{compare.define(n).label} {show(n, run.metrics.get(n))}" for n in HEADLINE)
+
+
+def decided(run: Run) -> str:
+    """Return who was asked, how many answers are valid, their cost and latency; nothing without an analyst.
+    """
+    by, frame = compare.who(run.manifest), run.decisions
+    if not by:
+        return ""
+    if not frame.height:
+        return f"nothing was asked of {visible(by)}"
+    valid = int((frame["status"] == "ok").sum())
+    share = number(100.0 * valid / frame.height)
+    words = f"{frame.height:,} asked of {visible(by)}, {valid:,} valid ({share} %)"
+    if "cost" in frame.columns:
+        words += f", model cost {cost(float(frame['cost'].sum()))} USD"
+    answered = frame.filter(pl.col("status") != "missing")
+    if answered.height and "latency_ns" in frame.columns:
+        words += f", answers after {span(answered['latency_ns'].median())} (median)"
+    return words
+
+
+def analyst_rows(analyst: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a manifest says of the analyst as (name, text) rows: dates, spans and prices in words."""
+    rows = []
+    for key, value in analyst.items():
+        if key == "cutoff_ns":
+            known = f"{when(value)[:10]} UTC; a decision before it is in-sample"
+            text = "not known; every decision counts as in-sample" if value is None else known
+            rows.append(("analyst.cutoff", text))
+        elif key.endswith("_ns") and isinstance(value, int):
+            rows.append((f"analyst.{key.removesuffix('_ns')}", span(value)))
+        elif key == "price" and isinstance(value, Mapping) and {"input", "output"} <= value.keys():
+            text = f"{value['input']} in, {value['output']} out, USD per million tokens"
+            rows.append(("analyst.price", f"{text} ({value.get('source') or MISSING})"))
+        else:
+            rows += flat(value, f"analyst.{key}")
+    return rows
 
 
 def banners(run: Run) -> list[tuple[str, str]]:
@@ -54,9 +103,9 @@ def banners(run: Run) -> list[tuple[str, str]]:
         )
     stand_in = isinstance(analyst, Mapping) and bool(analyst.get("stand_in"))
     if stand_in and isinstance(analyst, Mapping):
-        who = visible(analyst.get("name") or "Rules")
+        name = visible(analyst.get("name") or "Rules")
         found.append(
-            ("Stand-in analyst", f"decisions come from {who}, a published rule, not from a language model")
+            ("Stand-in analyst", f"decisions come from {name}, a published rule, not from a language model")
         )
     if not stand_in and in_sample_only(run):
         found.append(
@@ -66,11 +115,15 @@ def banners(run: Run) -> list[tuple[str, str]]:
 
 
 def in_sample_only(run: Run) -> bool:
-    """Whether there are decisions and none lies after the model's cutoff: then no number is a headline."""
+    """Whether there are decisions and none lies after the model's cutoff: then no number is a headline.
+
+    A missing decision is no evidence: only where nothing was answered do the missing ones count.
+    """
     frame = run.decisions
-    return bool(
-        frame.height and "in_sample" in frame.columns and frame["in_sample"].cast(pl.Int64).min() == 1
-    )
+    if not frame.height or "in_sample" not in frame.columns:
+        return False
+    answered = frame.filter(pl.col("status") != "missing")
+    return bool((answered if answered.height else frame)["in_sample"].cast(pl.Int64).min() == 1)
 
 
 def bounds_agree(run: Run) -> bool:
