@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.cli_job import Job
+from framework.cli_job import Job, check_text
 from framework.cli_show import Meter, Voice, bar_count, by_time, is_watched, print_json, summary
 from framework.cli_strategy import load_strategy, split_target
 from framework.errors import ConfigError, ResultError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from framework.strategy import Analyst, Strategy
 
 INCOMPLETE = 4  # exit code: decisions are missing
+LONGEST = 200  # bytes of a new folder's name: while it is written it has a longer one
 
 
 @contextlib.contextmanager
@@ -97,9 +98,9 @@ def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int
 
 def check_out(out: Path | None, job: Job) -> None:
     """Refuse a folder that holds something else, or cannot be written, before the run and not after it."""
+    check_writable(out if out is not None else Path("results") / "run")
     if out is not None and out.is_file():
         raise ConfigError(f"--out {out}: is a file; name a folder")
-    check_writable(out if out is not None else Path("results") / "run")
     if out is None or not out.is_dir() or not any(out.iterdir()):
         return
     from framework.result_store import asked_for, plain, read_manifest
@@ -120,7 +121,11 @@ def check_out(out: Path | None, job: Job) -> None:
 
 def check_writable(out: Path) -> None:
     """Refuse a path that cannot be made: the nearest folder above it must be there and writable."""
-    there = next((p for p in out.absolute().parents if p.exists()), None)
+    check_text("--out", str(out), LONGEST)
+    try:
+        there = next((p for p in out.absolute().parents if p.exists()), None)
+    except OSError as error:  # a folder on the way that may not be looked into
+        raise ConfigError(f"--out {out}: cannot be written ({error.strerror}); name another") from None
     if there is None or not there.is_dir():
         raise ConfigError(f"--out {out}: cannot be written, {there} is no folder; name another")
     if not os.access(there, os.W_OK | os.X_OK):
@@ -152,10 +157,34 @@ def kept_source(folder: Path, job: Job, manifest: dict[str, Any]) -> tuple[str, 
     )
 
 
+class Unanswered:
+    """The analyst of a run in which nothing was answered: every decision stays missing."""
+
+    stand_in = False
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        self.about = {key: value for key, value in about.items() if key not in ("ask_every", "questions")}
+        self.name = str(about.get("name"))
+        self.model = str(about.get("model") or self.name)
+
+    def decide(self, prompts: Sequence[Any]) -> list[Any]:
+        """Return a missing decision for each prompt."""
+        from framework.llm.cutoffs import in_sample
+        from framework.llm.record import missing
+
+        why = "was not answered in the saved run"
+        return [missing(one, "", self.model, in_sample(self.model, one.ts), why) for one in prompts]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the saved manifest says."""
+        return self.about
+
+
 def tape_of(folder: Path, result: Result) -> Analyst | None:
-    """Return the cassette of a saved run as its analyst; None when nothing was asked."""
+    """Return who answers a rerun: the saved cassette; None (`Rules` or nobody) where no model was asked."""
+    about = result.manifest.get("analyst")
     if not result.cassette:
-        return None
+        return Unanswered(about) if isinstance(about, dict) and not about.get("stand_in") else None
     from framework.llm.replay import CassetteAnalyst
 
     return CassetteAnalyst(folder / "cassette.jsonl", strict=result.status != "incomplete")
@@ -219,6 +248,7 @@ def load_result(folder: Path) -> Result:
     from framework.errors import near
     from framework.result import Result
 
+    check_text("DIR", str(folder))
     if not folder.is_dir():
         runs = sorted(str(path.parent) for path in folder.parent.glob("*/manifest.json"))
         raise ConfigError(

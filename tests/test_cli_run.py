@@ -12,7 +12,7 @@ import pytest
 from framework.cli import main
 from framework.errors import ConfigError
 from framework.result import Result
-from framework.testing import HolySheepServer
+from framework.testing import HolySheepServer, Scripted
 from tests.made_result import make
 
 ROOT = Path(__file__).parent.parent
@@ -103,3 +103,28 @@ def test_a_sweep_names_who_decided(
     found = json.loads(capsys.readouterr().out)
     assert found["analyst"] is None
     assert "analyst" not in found["rows"][0]
+
+
+def test_a_run_without_any_answer_can_be_run_again(
+    desk: Path, warm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from framework.llm.client import HolySheep
+
+    (desk / "regime.py").write_bytes((ROOT / "strategies" / "regime_trader.py").read_bytes())
+    made = HolySheep.__init__
+    monkeypatch.setattr(
+        HolySheep, "__init__", lambda self, *a, **k: made(self, *a, **{**k, "retries": 0})
+    )
+    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
+    span = ["--from", "2019-01-01", "--to", "2019-01-05", "--no-report"]
+    with HolySheepServer(lambda _: Scripted(status=500)) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert main(["backtest", "regime.py", "--record", "--out", "none", *span]) == 4
+        paid = len(server.requests)
+        saved = Result.load("none")
+        assert (saved.cassette, saved.decisions["status"].unique().to_list()) == (b"", ["missing"])
+        assert set(saved.decisions["instrument"]) == set(saved.price["instrument"])  # ids, as in every table
+        assert main(["rerun", "none"]) == 0, capsys.readouterr().err
+        assert len(server.requests) == paid
+    assert "same result" in capsys.readouterr().out
