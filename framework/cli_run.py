@@ -85,10 +85,7 @@ def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int
         result = execute(job)
     if not as_json:
         print(result.table(), flush=True)
-    folder = result.save(out)
-    keep_source(split_target(job.strategy)[0], folder)
-    if report:
-        result.report()
+    folder = result.save(out, report=report, source=split_target(job.strategy)[0])
     if as_json:
         print_json(summary(result))
     else:
@@ -101,7 +98,11 @@ def check_out(out: Path | None, job: Job) -> None:
     check_writable(out if out is not None else Path("results") / "run")
     if out is not None and out.is_file():
         raise ConfigError(f"--out {out}: is a file; name a folder")
-    if out is None or not out.is_dir() or not any(out.iterdir()):
+    if out is None or not out.is_dir():
+        return
+    if not any(out.iterdir()):
+        if out.name in ("", ".."):  # put in place in one step, it would be taken away under who stands in it
+            raise ConfigError(f"--out {out}: name a folder that is not the current one")
         return
     from framework.result_store import asked_for, plain, read_manifest
 
@@ -130,16 +131,6 @@ def check_writable(out: Path) -> None:
         raise ConfigError(f"--out {out}: cannot be written, {there} is no folder; name another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: cannot be written (permission denied in {there}); name another")
-
-
-def keep_source(file: Path, folder: Path) -> None:
-    """Copy the strategy's source into the run's folder: `rerun` runs this copy."""
-    fresh = folder / f".{file.name}.{os.getpid()}"
-    try:
-        fresh.write_bytes(file.read_bytes())
-        fresh.replace(folder / file.name)
-    except OSError as error:
-        raise ResultError(f"{folder}: cannot keep {file.name} ({error.strerror or error})") from error
 
 
 def kept_source(folder: Path, job: Job, manifest: dict[str, Any]) -> tuple[str, Path]:

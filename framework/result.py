@@ -147,11 +147,13 @@ class Result:
         safe = re.sub(r"[^A-Za-z0-9_-]", "_", compare.strategy_name(self.manifest))[:60]
         return f"{safe or 'run'}-{self.fingerprint[:8] or 'none'}"
 
-    def save(self, folder: str | Path | None = None, *, report: bool = False) -> Path:
+    def save(
+        self, folder: str | Path | None = None, *, report: bool = False, source: Path | None = None
+    ) -> Path:
         """Write the result's folder in one step and return it; with `report` the page and picture as well.
 
         Default folder: `results/<class>-<fingerprint8>`. A saved result of the same fingerprint is replaced,
-        and an incomplete one of the same command.
+        and an incomplete one of the same command. `source` is the strategy's file, kept beside the tables.
         Raises ConfigError when something else is there, ResultError when it cannot be written.
         """
         target = Path(folder) if folder is not None else Path("results") / self.name
@@ -162,17 +164,31 @@ class Result:
 
         def fill(fresh: Path) -> None:
             frames = {name: self._table(name) for name in FRAMES}
-            write_files(fresh, doc, self.metrics, frames, self.cassette)
+            if source is not None:
+                (fresh / source.name).write_bytes(source.read_bytes())
             if report:
-                page.write(self, fresh)
+                try:
+                    page.write(self, fresh)
+                except OSError:  # no space for it: nothing is changed
+                    raise
+                except Exception as error:  # a page that cannot be drawn must not cost the run
+                    undrawn.append(error)
+            write_files(fresh, doc, self.metrics, frames, self.cassette)
 
+        undrawn: list[Exception] = []
         publish(target, self.fingerprint, fill, self.manifest.get("command"))
         self.folder = target
+        if undrawn:
+            raise undrawn[0]
         return target
 
     @classmethod
     def load(cls, folder: str | Path) -> Result:
-        """Read a saved result, equal to the bit; ResultError names a missing, damaged or altered file."""
+        """Read a saved result, equal to the bit; ResultError names a missing, damaged or altered file.
+
+        Every table is read from its .parquet; a .csv that was changed makes the folder a damaged one too, and
+        the error says that the .parquet is intact.
+        """
         place = Path(folder)
         doc, metrics, frames, cassette = read_files(place)
         for name, frame in frames.items():
