@@ -13,7 +13,7 @@ from framework.cli_show import print_json, summary
 from framework.report import compare, page
 from framework.report.words import NO_HEADLINE, analyst_rows, headline
 from framework.result import Result
-from tests.made_result import make
+from tests.made_result import ID, make
 from tests.test_report import words
 
 CUTOFF = 1_766_966_400_000_000_000
@@ -91,6 +91,19 @@ def test_cost_coverage_and_latency_are_told() -> None:
         assert part in text, part
     assert compare.show("tokens", 0.0006) == "0.0006"
     assert compare.show("tokens", 12.3456) == "12.35"
+
+
+def test_units_are_named() -> None:
+    manifest = make().manifest | {"settle": "USDT", "leverage": 2.0}
+    manifest["instruments"] = {ID: {"multiplier": 0.01}, "x:Y": {"kind": "inverse", "multiplier": 100.0}}
+    result = make(manifest=manifest)
+    assert "\naccount: 10,000.00 USDT, leverage 2\n" in result.table()
+    for part in (
+        "Money is in USDT.", f"Quantity of {ID} is in contracts of 0.01 units of the base currency.",
+        "Quantity of x:Y is in contracts of 100 units of the quote currency.",
+    ):  # fmt: skip
+        assert part in words(result)
+    assert "Money is in" not in words(make())
 
 
 def test_times_and_spans_are_words() -> None:

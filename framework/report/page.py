@@ -31,6 +31,7 @@ from framework.report.words import (
     instruments,
     notes,
     title_parts,
+    units,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _decisions(run: Run) -> dict[str, Any] | None:
             for value, n in frame[name].value_counts().sort(["count", name], descending=[True, False]).rows()
         ]
         for name in wanted
-        if name in frame.columns
+        if name in frame.columns and (name != "model" or frame[name].n_unique() > 1)  # one is named already
     }
     listed = {"list": _listing(frame), "columns": frame.columns}
     return {"n": frame.height, "words": decided(run), "counts": counts, **listed}
@@ -232,6 +233,7 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         title=compare.strategy_name(run.manifest),
         parts=title_parts(run),
         banners=banners(run),
+        units=" ".join(units(run)),
         in_sample_only=in_sample_only(run),
         headline=_headline(run),
         pictures={name: _picture(data) for name, data in pictures.items()},

@@ -20,6 +20,8 @@ def table(run: Run, folder: Path | None = None) -> str:
     lines += [f"{label.upper()}: {text}" for label, text in words.banners(run)]
     if run.params:
         lines.append(" ".join(f"{visible(key)}={visible(value)}" for key, value in run.params.items()))
+    if held := words.account(run):
+        lines.append(f"account: {held}")
     used = compare.fees(run.manifest)
     same = set(used.values())
     named = used.items() if len(same) > 1 else [("fees", text) for text in same]

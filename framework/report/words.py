@@ -66,11 +66,34 @@ def decided(run: Run) -> str:
     return words
 
 
+def units(run: Run) -> list[str]:
+    """Return what money and quantities are counted in, as far as the manifest says."""
+    settle, found = run.manifest.get("settle"), run.manifest.get("instruments")
+    said = [f"Money is in {visible(settle)}."] if settle else []
+    for name, rules in found.items() if isinstance(found, Mapping) else ():
+        row = rules if isinstance(rules, Mapping) else {}
+        size, is_inverse = float(row.get("multiplier") or 1.0), row.get("kind") == "inverse"
+        if is_inverse or size != 1.0:
+            of = "units of the quote currency" if is_inverse else "units of the base currency"
+            said.append(f"Quantity of {visible(name)} is in contracts of {visible(f'{size:g}')} {of}.")
+    return said
+
+
+def account(run: Run) -> str:
+    """Return start, settlement currency and leverage in a few words; nothing where they are not known."""
+    cash, settle = run.manifest.get("cash"), run.manifest.get("settle")
+    if not settle or not isinstance(cash, int | float):
+        return ""
+    leverage = run.manifest.get("leverage")
+    more = f", leverage {leverage:g}" if isinstance(leverage, int | float) else ""
+    return f"{number(cash)} {visible(settle)}{more}"
+
+
 def analyst_rows(analyst: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a manifest says of the analyst as (name, text) rows: dates, spans and prices in words."""
     rows = []
     for key, value in analyst.items():
-        if key == "cutoff_ns":
+        if key == "cutoff_ns" and isinstance(value, int | None):
             known = f"{when(value)[:10]} UTC; a decision before it is in-sample"
             text = "not known; every decision counts as in-sample" if value is None else known
             rows.append(("analyst.cutoff", text))
