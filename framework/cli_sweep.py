@@ -196,7 +196,7 @@ def show_sweep(
     if heard:
         print(f"decisions by {heard.words}" + (", not a language model" if heard.stand_in else ""))
     if heard and heard.in_sample_only:
-        print(f"{NO_HEADLINE}: every decision lies before the model's cutoff; the figures are in-sample")
+        print(f"{NO_HEADLINE}: none is known to lie after the model's cutoff; figures are in-sample")
     for line in cells:
         print(
             "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=False)) + "  " + line[-1]

@@ -98,7 +98,7 @@ def test_a_sweep_names_who_decided(
             monkeypatch.setenv(name, value)
         assert main([*run, "--record"]) == 0  # 2019 lies before the cutoff of any model
     shown = capsys.readouterr().out
-    assert "\ndecisions by deepseek-v3.2\nno out-of-sample decision: every decision lies before" in shown
+    assert "\ndecisions by deepseek-v3.2\nno out-of-sample decision: none is known to lie after" in shown
     assert main(["sweep", "ema_cross.py", "-p", "fast=5,6", "--json", *run[4:]]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["analyst"] is None

@@ -260,8 +260,9 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
 
 def _headings(run: Run) -> list[str]:
     """Return the three lines over report.png: what, how much, what to beware of."""
-    warnings = [label.upper() for label, _ in banners(run)]
-    return [" · ".join(title_parts(run)), headline(run), " · ".join(warnings)]
+    said = headline(run)
+    warnings = [label.upper() for label, _ in banners(run) if label.lower() != said]
+    return [" · ".join(title_parts(run)), said, " · ".join(warnings)]
 
 
 def write(run: Run, folder: Path) -> Path:

@@ -132,7 +132,7 @@ def banners(run: Run) -> list[tuple[str, str]]:
         )
     if not stand_in and in_sample_only(run):
         found.append(
-            ("No out-of-sample decision", "every decision lies before the model's cutoff: it may remember")
+            (NO_HEADLINE.capitalize(), "none is known to lie after the model's cutoff: it may remember them")
         )
     return found
 
