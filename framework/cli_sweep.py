@@ -94,7 +94,17 @@ class Listener:
         """Who decided, as every output has it."""
         from framework.report.compare import who
 
-        return who({"analyst": {"name": self.name, "model": self.model, "stand_in": self.stand_in}})
+        return who({"analyst": self.fields})
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Who decided, as --json has it."""
+        return {"name": self.name, "model": self.model, "stand_in": self.stand_in}
+
+    @property
+    def line(self) -> str:
+        """Who decided, as it is printed."""
+        return f"decisions by {self.words}" + (", not a language model" if self.stand_in else "")
 
 
 def listener(job: Job, cls: type[Strategy], market: Market) -> Listener | None:
@@ -175,7 +185,7 @@ def show_sweep(
     from framework.report.words import NO_HEADLINE
 
     if as_json:
-        who = heard and {"name": heard.name, "model": heard.model, "stand_in": heard.stand_in}
+        who = heard and heard.fields
         headline = NO_HEADLINE if heard and heard.in_sample_only else None
         file = str(out) if out else None
         print_json({"rows": table.to_dicts(), "file": file, "analyst": who, "headline": headline})
@@ -194,7 +204,7 @@ def show_sweep(
         + (f"; all in {out}" if out else "")
     )
     if heard:
-        print(f"decisions by {heard.words}" + (", not a language model" if heard.stand_in else ""))
+        print(heard.line)
     if heard and heard.in_sample_only:
         print(f"{NO_HEADLINE}: none is known to lie after the model's cutoff; figures are in-sample")
     for line in cells:
@@ -209,20 +219,24 @@ def run_check(job: Job, as_json: bool) -> int:
     """Rehearse a strategy and look for the future in its decisions."""
     _, cls, market = prepare(job, Voice())
     made = cls(**job.parameters())
+    heard = listener(job, cls, market)
+    who = {"analyst": heard and heard.fields}
     from framework import check_lookahead, check_strategy
 
     with quiet_stdout(as_json):
         rehearsal = check_strategy(made, market)
     if not as_json:
         print(rehearsal, flush=True)
+        if heard:
+            print(heard.line, flush=True)
     if not rehearsal.ok:
         if as_json:
-            print_json({"rehearsal": asdict(rehearsal), "lookahead": None})
+            print_json({"rehearsal": asdict(rehearsal), "lookahead": None, **who})
         raise StrategyError(rehearsal.problems[0])
     with quiet_stdout(as_json):
         proof = check_lookahead(made, market)
     if as_json:
-        print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof)})
+        print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof), **who})
     else:
         print(proof)
     return 0 if proof.ok else UNPROVED if proof.verdict == "UNPROVED" else DIFFERS

@@ -80,10 +80,12 @@ def test_an_incomplete_result_is_completed_in_its_folder(desk: Path) -> None:
         make(**{**whole, "fingerprint": "ef" * 32}).save("asked")
 
 
-def test_a_sweep_names_who_decided(
+def test_check_and_sweep_name_who_decided(
     desk: Path, warm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (desk / "regime.py").write_bytes((ROOT / "strategies" / "regime_trader.py").read_bytes())
+    assert main(["check", "regime.py", "--from", "2019-06-01", "--to", "2019-06-05"]) == 0
+    assert "\ndecisions by Rules (stand-in), not a language model\n" in capsys.readouterr().out
     run = ["sweep", "regime.py", "-p", "max_share=0.1,0.2", "--from", "2019-01-01", "--to", "2019-01-15"]
     assert main([*run, "--out", "all.csv"]) == 0
     assert "\ndecisions by Rules (stand-in), not a language model\n" in capsys.readouterr().out
