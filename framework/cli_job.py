@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from framework.options import Costs, Fills, Latency
     from framework.strategy import Analyst, Strategy
 
+LONGEST_PATH = 3_900  # bytes: room is left for the files of a folder
 PATHS = ("funding", "mark", "cassette")
 
 
@@ -53,6 +54,10 @@ class Job:
     def of(cls, given: Mapping[str, Any]) -> Job:
         """Take what belongs to a job out of a command's arguments."""
         chosen = {one.name: given[one.name] for one in fields(cls) if given.get(one.name) is not None}
+        for name, value in chosen.items():
+            if isinstance(value, str):
+                typed = {"start": "--from", "stop": "--to", "strategy": "FILE"}
+                check_text(typed.get(name, f"--{name}"), value)
         return cls(**{**chosen, "params": tuple(chosen.get("params", ()))})
 
     def words(self) -> dict[str, Any]:
@@ -136,6 +141,15 @@ class Job:
 
         asked: dict[str, Any] = {"model": self.model} if self.model else {}
         return HolySheep(**asked, record=self.record, refresh=self.refresh)
+
+
+def check_text(option: str, text: str, longest: int = 255) -> None:
+    """Refuse an empty text, which would silently mean the default, and names no file system can hold."""
+    if not text.strip():
+        raise ConfigError(f"{option} '': is empty; give a value or leave it out")
+    long = max(len(os.fsencode(part)) for part in text.split(os.sep))
+    if long > longest or len(os.fsencode(text)) > LONGEST_PATH:
+        raise ConfigError(f"{option} {text[:40]}...: a name of {long} bytes is too long; at most {longest}")
 
 
 def relative(path: str) -> str:

@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.cli_job import Job
+from framework.cli_job import Job, check_text
 from framework.cli_show import Meter, Voice, bar_count, by_time, is_watched, print_json, summary
 from framework.cli_strategy import load_strategy, split_target
 from framework.errors import ConfigError, ResultError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from framework.strategy import Analyst, Strategy
 
 INCOMPLETE = 4  # exit code: decisions are missing
+LONGEST = 200  # bytes of a new folder's name: while it is written it has a longer one
 
 
 @contextlib.contextmanager
@@ -84,10 +85,7 @@ def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int
         result = execute(job)
     if not as_json:
         print(result.table(), flush=True)
-    folder = result.save(out)
-    keep_source(split_target(job.strategy)[0], folder)
-    if report:
-        result.report()
+    folder = result.save(out, report=report, source=split_target(job.strategy)[0])
     if as_json:
         print_json(summary(result))
     else:
@@ -97,10 +95,14 @@ def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int
 
 def check_out(out: Path | None, job: Job) -> None:
     """Refuse a folder that holds something else, or cannot be written, before the run and not after it."""
+    check_writable(out if out is not None else Path("results") / "run")
     if out is not None and out.is_file():
         raise ConfigError(f"--out {out}: is a file; name a folder")
-    check_writable(out if out is not None else Path("results") / "run")
-    if out is None or not out.is_dir() or not any(out.iterdir()):
+    if out is None or not out.is_dir():
+        return
+    if not any(out.iterdir()):
+        if out.name in ("", ".."):  # put in place in one step, it would be taken away under who stands in it
+            raise ConfigError(f"--out {out}: name a folder that is not the current one")
         return
     from framework.result_store import asked_for, plain, read_manifest
 
@@ -120,21 +122,15 @@ def check_out(out: Path | None, job: Job) -> None:
 
 def check_writable(out: Path) -> None:
     """Refuse a path that cannot be made: the nearest folder above it must be there and writable."""
-    there = next((p for p in out.absolute().parents if p.exists()), None)
+    check_text("--out", str(out), LONGEST)
+    try:
+        there = next((p for p in out.absolute().parents if p.exists()), None)
+    except OSError as error:  # a folder on the way that may not be looked into
+        raise ConfigError(f"--out {out}: cannot be written ({error.strerror}); name another") from None
     if there is None or not there.is_dir():
         raise ConfigError(f"--out {out}: cannot be written, {there} is no folder; name another")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(f"--out {out}: cannot be written (permission denied in {there}); name another")
-
-
-def keep_source(file: Path, folder: Path) -> None:
-    """Copy the strategy's source into the run's folder: `rerun` runs this copy."""
-    fresh = folder / f".{file.name}.{os.getpid()}"
-    try:
-        fresh.write_bytes(file.read_bytes())
-        fresh.replace(folder / file.name)
-    except OSError as error:
-        raise ResultError(f"{folder}: cannot keep {file.name} ({error.strerror or error})") from error
 
 
 def kept_source(folder: Path, job: Job, manifest: dict[str, Any]) -> tuple[str, Path]:
@@ -152,10 +148,34 @@ def kept_source(folder: Path, job: Job, manifest: dict[str, Any]) -> tuple[str, 
     )
 
 
+class Unanswered:
+    """The analyst of a run in which nothing was answered: every decision stays missing."""
+
+    stand_in = False
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        self.about = {key: value for key, value in about.items() if key not in ("ask_every", "questions")}
+        self.name = str(about.get("name"))
+        self.model = str(about.get("model") or self.name)
+
+    def decide(self, prompts: Sequence[Any]) -> list[Any]:
+        """Return a missing decision for each prompt."""
+        from framework.llm.cutoffs import in_sample
+        from framework.llm.record import missing
+
+        why = "was not answered in the saved run"
+        return [missing(one, "", self.model, in_sample(self.model, one.ts), why) for one in prompts]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the saved manifest says."""
+        return self.about
+
+
 def tape_of(folder: Path, result: Result) -> Analyst | None:
-    """Return the cassette of a saved run as its analyst; None when nothing was asked."""
+    """Return who answers a rerun: the saved cassette; None (`Rules` or nobody) where no model was asked."""
+    about = result.manifest.get("analyst")
     if not result.cassette:
-        return None
+        return Unanswered(about) if isinstance(about, dict) and not about.get("stand_in") else None
     from framework.llm.replay import CassetteAnalyst
 
     return CassetteAnalyst(folder / "cassette.jsonl", strict=result.status != "incomplete")
@@ -219,6 +239,7 @@ def load_result(folder: Path) -> Result:
     from framework.errors import near
     from framework.result import Result
 
+    check_text("DIR", str(folder))
     if not folder.is_dir():
         runs = sorted(str(path.parent) for path in folder.parent.glob("*/manifest.json"))
         raise ConfigError(

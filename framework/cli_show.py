@@ -110,9 +110,13 @@ def print_json(value: dict[str, Any]) -> None:
 
 def summary(result: Result) -> dict[str, Any]:
     """Return what --json prints of a result."""
+    from framework.report.compare import strategy_name
+    from framework.report.words import headline
+
     return {
-        "strategy": result.manifest.get("strategy", {}).get("class"), "status": result.status,
-        "fingerprint": result.fingerprint, "folder": str(result.folder) if result.folder else None,
+        "strategy": strategy_name(result.manifest), "status": result.status,
+        "headline": headline(result), "fingerprint": result.fingerprint,
+        "folder": str(result.folder) if result.folder else None,
         "params": result.params, "metrics": result.metrics, "bounds": result.bounds,
         "analyst": result.manifest.get("analyst"), "notes": result.notes,
     }  # fmt: skip

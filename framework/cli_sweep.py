@@ -13,9 +13,12 @@ from framework.cli_show import Meter, Voice, is_watched, print_json
 from framework.errors import ConfigError, StrategyError, near
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
-    from framework.strategy import Strategy
+    from framework.market import Market
+    from framework.strategy import Analyst, Strategy
 
 UNPROVED, DIFFERS = 4, 5  # exit codes: incomplete, result differs
 SHOWN = 10  # rows printed
@@ -68,6 +71,65 @@ def grid_of(cls: type[Strategy], given: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
+class Listener:
+    """An analyst that hands questions on and notes whether any decision lies after the model's cutoff."""
+
+    def __init__(self, analyst: Analyst) -> None:
+        self.name, self.model, self.stand_in = analyst.name, analyst.model, analyst.stand_in
+        self._analyst, self._seen = analyst, set[bool]()
+
+    def decide(self, prompts: Sequence[Any]) -> list[Any]:
+        """Answer prompts in order."""
+        decisions = list(self._analyst.decide(prompts))
+        self._seen |= {bool(one.in_sample) for one in decisions if one.status != "missing"}
+        return decisions
+
+    @property
+    def in_sample_only(self) -> bool:
+        """True when there were decisions and the model may remember the time of each."""
+        return self._seen == {True}
+
+    @property
+    def words(self) -> str:
+        """Who decided, as every output has it."""
+        from framework.report.compare import who
+
+        return who({"analyst": self.fields})
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Who decided, as --json has it."""
+        return {"name": self.name, "model": self.model, "stand_in": self.stand_in}
+
+    @property
+    def line(self) -> str:
+        """Who decided, as it is printed."""
+        return f"decisions by {self.words}" + (", not a language model" if self.stand_in else "")
+
+
+def listener(job: Job, cls: type[Strategy], market: Market) -> Listener | None:
+    """Return who answers a sweep's questions; None where nobody is asked."""
+    analyst = job.analyst(cls)
+    if not callable(getattr(cls, "ask", None)) or len(market.signals):
+        return None
+    if analyst is None:
+        from framework.llm.rules import Rules
+
+        analyst = Rules()
+    return Listener(analyst)
+
+
+def with_analyst(table: pl.DataFrame, heard: Listener | None) -> pl.DataFrame:
+    """Return a sweep's table with a column that names who decided, before the fingerprint."""
+    if heard is None:
+        return table
+    import polars as pl
+
+    name = "analyst" if "analyst" not in table.columns else "metric_analyst"  # a parameter's own name stays
+    at = table.columns.index("fingerprint")
+    return table.insert_column(at, pl.Series(name, [heard.words] * table.height, dtype=pl.String))
+
+
 def run_sweep(job: Job, workers: int | None, best: str, out: Path | None, as_json: bool) -> int:
     """Run a sweep; print its best rows, or all as JSON; return the exit code."""
     if out is not None and out.suffix not in (".csv", ".parquet"):
@@ -79,18 +141,18 @@ def run_sweep(job: Job, workers: int | None, best: str, out: Path | None, as_jso
     from framework import sweep
     from framework.jit import mark_warm
 
+    heard = listener(job, cls, market)
     sets = math.prod(len(one) for one in values.values())
     with quiet_stdout(as_json), Meter(cls.__name__, sets, "sets") as meter:
         progress = (lambda done, total: meter(done)) if is_watched() else None
-        table = sweep(
-            cls, market, workers=workers, analyst=job.analyst(cls), progress=progress, **options, **values
-        )
+        table = sweep(cls, market, workers=workers, analyst=heard, progress=progress, **options, **values)
+    table = with_analyst(table, heard)
     mark_warm()
     if best not in table.columns:
         raise ConfigError(f"--best: there is no column '{best}': {near(best, table.columns)}")
     if out is not None:
         write_table(table, out)
-    show_sweep(table, list(values), best, out, as_json)
+    show_sweep(table, list(values), best, out, as_json, heard)
     return exit_code(table)
 
 
@@ -116,10 +178,17 @@ def write_table(table: pl.DataFrame, out: Path) -> None:
         raise ConfigError(f"--out {out}: cannot be written ({error.strerror or error})") from None
 
 
-def show_sweep(table: pl.DataFrame, swept: list[str], best: str, out: Path | None, as_json: bool) -> None:
+def show_sweep(
+    table: pl.DataFrame, swept: list[str], best: str, out: Path | None, as_json: bool, heard: Listener | None
+) -> None:
     """Print the best rows as a plain table, or every row as JSON."""
+    from framework.report.words import NO_HEADLINE
+
     if as_json:
-        print_json({"rows": table.to_dicts(), "file": str(out) if out else None})
+        who = heard and heard.fields
+        headline = NO_HEADLINE if heard and heard.in_sample_only else None
+        file = str(out) if out else None
+        print_json({"rows": table.to_dicts(), "file": file, "analyst": who, "headline": headline})
         return
     from framework.report.compare import show
 
@@ -134,6 +203,10 @@ def show_sweep(table: pl.DataFrame, swept: list[str], best: str, out: Path | Non
         f"{table.height:,} backtests; best {min(SHOWN, table.height)} by {best}"
         + (f"; all in {out}" if out else "")
     )
+    if heard:
+        print(heard.line)
+    if heard and heard.in_sample_only:
+        print(f"{NO_HEADLINE}: none is known to lie after the model's cutoff; figures are in-sample")
     for line in cells:
         print(
             "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=False)) + "  " + line[-1]
@@ -146,20 +219,24 @@ def run_check(job: Job, as_json: bool) -> int:
     """Rehearse a strategy and look for the future in its decisions."""
     _, cls, market = prepare(job, Voice())
     made = cls(**job.parameters())
+    heard = listener(job, cls, market)
+    who = {"analyst": heard and heard.fields}
     from framework import check_lookahead, check_strategy
 
     with quiet_stdout(as_json):
         rehearsal = check_strategy(made, market)
     if not as_json:
         print(rehearsal, flush=True)
+        if heard:
+            print(heard.line, flush=True)
     if not rehearsal.ok:
         if as_json:
-            print_json({"rehearsal": asdict(rehearsal), "lookahead": None})
+            print_json({"rehearsal": asdict(rehearsal), "lookahead": None, **who})
         raise StrategyError(rehearsal.problems[0])
     with quiet_stdout(as_json):
         proof = check_lookahead(made, market)
     if as_json:
-        print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof)})
+        print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof), **who})
     else:
         print(proof)
     return 0 if proof.ok else UNPROVED if proof.verdict == "UNPROVED" else DIFFERS

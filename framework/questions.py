@@ -31,6 +31,7 @@ class Answers:
     stand_in: bool
     describe: dict[str, Any]
     tape: Callable[[], bytes]
+    ids: tuple[str, ...]  # of the market's instruments
 
     @property
     def due(self) -> int:
@@ -54,7 +55,7 @@ class Answers:
             s = d.signal
             rows.append(
                 {
-                    "ts": d.ts, "instrument": s.symbol if s else str(d.instrument), "status": d.status,
+                    "ts": d.ts, "instrument": self.ids[d.instrument], "status": d.status,
                     "regime": s.regime if s else None, "direction": s.direction if s else None,
                     "confidence": s.confidence if s else math.nan, "entry": _number(s, "suggested_entry"),
                     "stop": _number(s, "stop_loss"), "target": _number(s, "take_profit"),
@@ -178,7 +179,7 @@ def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: in
     return Answers(
         signal_rows(decisions), decisions, analyst.name, analyst.stand_in,
         {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)},
-        tape,
+        tape, tuple(one.id for one in market.instruments),
     )  # fmt: skip
 
 

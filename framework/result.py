@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import polars as pl
 
 from framework.errors import ResultError
-from framework.report import compare, page
-from framework.report.compare import show, visible
-from framework.report.plots import thin
+from framework.report import compare, page, text
 from framework.result_diff import different, flat, table_difference
 from framework.result_store import FRAMES, TABLES, publish, read_files, write_files
 
@@ -151,11 +147,13 @@ class Result:
         safe = re.sub(r"[^A-Za-z0-9_-]", "_", compare.strategy_name(self.manifest))[:60]
         return f"{safe or 'run'}-{self.fingerprint[:8] or 'none'}"
 
-    def save(self, folder: str | Path | None = None, *, report: bool = False) -> Path:
+    def save(
+        self, folder: str | Path | None = None, *, report: bool = False, source: Path | None = None
+    ) -> Path:
         """Write the result's folder in one step and return it; with `report` the page and picture as well.
 
         Default folder: `results/<class>-<fingerprint8>`. A saved result of the same fingerprint is replaced,
-        and an incomplete one of the same command.
+        and an incomplete one of the same command. `source` is the strategy's file, kept beside the tables.
         Raises ConfigError when something else is there, ResultError when it cannot be written.
         """
         target = Path(folder) if folder is not None else Path("results") / self.name
@@ -166,17 +164,31 @@ class Result:
 
         def fill(fresh: Path) -> None:
             frames = {name: self._table(name) for name in FRAMES}
-            write_files(fresh, doc, self.metrics, frames, self.cassette)
+            if source is not None:
+                (fresh / source.name).write_bytes(source.read_bytes())
             if report:
-                page.write(self, fresh)
+                try:
+                    page.write(self, fresh)
+                except OSError:  # no space for it: nothing is changed
+                    raise
+                except Exception as error:  # a page that cannot be drawn must not cost the run
+                    undrawn.append(error)
+            write_files(fresh, doc, self.metrics, frames, self.cassette)
 
+        undrawn: list[Exception] = []
         publish(target, self.fingerprint, fill, self.manifest.get("command"))
         self.folder = target
+        if undrawn:
+            raise undrawn[0]
         return target
 
     @classmethod
     def load(cls, folder: str | Path) -> Result:
-        """Read a saved result, equal to the bit; ResultError names a missing, damaged or altered file."""
+        """Read a saved result, equal to the bit; ResultError names a missing, damaged or altered file.
+
+        Every table is read from its .parquet; a .csv that was changed makes the folder a damaged one too, and
+        the error says that the .parquet is intact.
+        """
         place = Path(folder)
         doc, metrics, frames, cassette = read_files(place)
         for name, frame in frames.items():
@@ -226,77 +238,14 @@ class Result:
 
     def table(self) -> str:
         """Return what a researcher reads first, as plain text of a few lines."""
-        lines = [" · ".join(page.title_parts(self))]
-        lines += [f"{label.upper()}: {text}" for label, text in page.banners(self)]
-        if self.params:
-            lines.append(" ".join(f"{visible(key)}={visible(value)}" for key, value in self.params.items()))
-        names = [
-            name for name in (*compare.KEY, "ambiguous_bars", "decision_coverage") if name in self.metrics
-        ]
-        shown = [
-            (compare.define(name).label, show(name, self.metrics[name]), self._bound(name)) for name in names
-        ]
-        shown = [row for row in shown if row[1] != compare.MISSING or row[0] != "Decision coverage"]
-        used = compare.fees(self.manifest)
-        same = set(used.values())
-        named = used.items() if len(same) > 1 else [("fees", text) for text in same]
-        lines += [f"{visible(name)}: {text}" for name, text in named]
-        wide = max((len(value) for _, value, _ in shown), default=0)
-        lines.append("")
-        lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in shown]
-        if self.bounds:
-            words = "the order of events inside ambiguous bars, assumed each way"
-            if not self.metrics.get("ambiguous_bars") and page.bounds_agree(self):
-                words = "all one, no bar is ambiguous"
-            lines.append(f"  [worst, chosen, best]: {words}")
-        lines.append("")
-        lines += [f"note: {visible(note)}" for note in page.notes(self)]
-        lines.append(f"fingerprint {visible(self.fingerprint)}")
-        if self.folder is not None:
-            lines.append(f"folder {visible(self.folder)}")
-        return "\n".join(lines)
-
-    def _bound(self, name: str) -> str:
-        rows = [(self.bounds or {}).get(kind, {}) for kind in ("worst", "chosen", "best")]
-        if not all(name in row for row in rows):
-            return ""
-        return f"   [{', '.join(show(name, row[name]) for row in rows)}]"
+        return text.table(self, self.folder)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{n} {show(n, self.metrics[n])}" for n in compare.KEY[:5:2] if n in self.metrics)
-        return f"<Result {self.name} {visible(self.status)}: {visible(shown)}>"
+        return text.one_line(self, self.name)
 
     def _repr_html_(self) -> str:
         """Return a small table and the equity curve for notebooks; every text escaped, nothing fetched."""
-        rows = [(compare.define(n).label, show(n, self.metrics[n])) for n in compare.KEY if n in self.metrics]
-        rows += [(f"{name} =", value) for name, value in self.params.items()]
-        rows += [(label, text) for label, text in page.banners(self)]
-        rows.append(("Fingerprint", self.fingerprint[:16]))
-        cells = "".join(
-            f'<tr><td style="text-align:left">{_safe(label)}</td>'
-            f'<td style="text-align:right">{_safe(value)}</td></tr>'
-            for label, value in rows
-        )
-        title = _safe(" · ".join(page.title_parts(self)))
-        notes = "".join(f"<li>{_safe(note)}</li>" for note in page.notes(self))
-        notes = f'<ul style="text-align:left">{notes}</ul>' if notes else ""
-        return f"<div><b>{title}</b>{self._sparkline}<table>{cells}</table>{notes}</div>"
-
-    @cached_property
-    def _sparkline(self) -> str:
-        values = self.equity["equity"].to_numpy()
-        if values.size < 2 or not np.isfinite(values).all():
-            return ""
-        rows = thin(values, 300)
-        low, high = float(values.min()), float(values.max())
-        x = 2.0 + 316.0 * rows / (values.size - 1)
-        y = 58.0 - 56.0 * (values[rows] - low) / ((high - low) or 1.0)
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-        return (
-            '<svg width="320" height="60" viewBox="0 0 320 60" role="img" aria-label="equity" '
-            'style="display:block;margin:6px 0"><polyline fill="none" stroke="#1f5fa8" stroke-width="1.2" '
-            f'points="{points}"/></svg>'
-        )
+        return text.notebook(self)
 
 
 def check_columns(place: Path, name: str, frame: pl.DataFrame) -> None:
@@ -316,10 +265,6 @@ def check_columns(place: Path, name: str, frame: pl.DataFrame) -> None:
     lacks = next((c for c in wanted if c not in found), None)
     why = f"column {odd}" if odd else f"no column {lacks}" if lacks else "their order"
     raise ResultError(f"{place / name}.parquet: columns are not those of the {name} table ({why})")
-
-
-def _safe(text: object) -> str:
-    return html.escape(visible(text), quote=True)
 
 
 def _undefined(metrics: Mapping[str, Any]) -> dict[str, Any]:

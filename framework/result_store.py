@@ -1,17 +1,22 @@
 """A result's folder: written whole or not at all, read back to the bit or refused.
 
 Files: manifest.json (with the sha256 of the others and of itself), metrics.json, the five tables as .parquet
-and .csv, price.parquet, cassette.jsonl when there is one, report.html and report.png when asked for.
+and .csv, price.parquet, cassette.jsonl when there is one; report.html and report.png when asked for and the
+strategy's source when a command ran it, none of which has its sha256 in the list: the page can be written
+again, the source has its own in the manifest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import io
 import json
 import math
 import os
+import platform
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +33,8 @@ OWN_FILES = {
     "manifest.json", "metrics.json", "cassette.jsonl", "report.html", "report.png",
     *(f"{name}.parquet" for name in FRAMES), *(f"{name}.csv" for name in TABLES),
 }  # fmt: skip
+
+PART = re.compile(r"\.report\.(html|png)\.\d+")  # half a page of a killed `report`
 
 
 def plain(value: Any) -> Any:
@@ -73,7 +80,7 @@ def write_files(
     frames: Mapping[str, pl.DataFrame],
     cassette: bytes,
 ) -> None:
-    """Write every file but the report into an existing folder, manifest.json last."""
+    """Write tables, metrics, cassette and, last, manifest.json into an existing folder."""
     for name, frame in frames.items():
         frame.write_parquet(folder / f"{name}.parquet", statistics=False)
         if name in TABLES:
@@ -81,7 +88,7 @@ def write_files(
     (folder / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
     if cassette:
         (folder / "cassette.jsonl").write_bytes(cassette)
-    kept = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".json", ".jsonl"))
+    kept = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".json", ".jsonl"))
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
     body = {"format": FORMAT, **plain(doc), "files": files}
     (folder / "manifest.json").write_text(to_json({**body, "sha256": digest(body)}), encoding="utf-8")
@@ -94,8 +101,10 @@ def publish(folder: Path, fingerprint: str, fill: Callable[[Path], None], comman
     incomplete one of the same command; an empty folder is taken. Anything else is refused with ConfigError. A
     full disk leaves nothing: ResultError.
     """
-    _refuse_foreign(folder, fingerprint, command)
     try:
+        with contextlib.suppress(OSError):  # not ours to list or to change, or not there yet
+            clear_dead(folder.parent)
+        _refuse_foreign(folder, fingerprint, command)
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = _new_folder(folder)
     except OSError as error:
@@ -140,10 +149,19 @@ def asked_for(command: Any) -> Any:
     return {k: v for k, v in command.items() if k not in ("record", "refresh")} if command else command
 
 
+def _host() -> str:
+    """Return 8 hex digits for this machine and, in a container, its own numbering of processes."""
+    try:
+        numbering = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        numbering = ""
+    return hashlib.sha256(f"{platform.node()} {numbering}".encode()).hexdigest()[:8]
+
+
 def _new_folder(folder: Path) -> Path:
-    """Make an empty folder beside `folder` under a name nobody has."""
+    """Make an empty folder beside `folder` under a name nobody has: `.NAME.HOST-PID-N`."""
     for n in range(10_000):
-        fresh = folder.parent / f".{folder.name}.{os.getpid()}-{n}"
+        fresh = folder.parent / f".{folder.name}.{_host()}-{os.getpid()}-{n}"
         try:
             fresh.mkdir()
         except FileExistsError:
@@ -152,10 +170,40 @@ def _new_folder(folder: Path) -> Path:
     raise OSError(17, "no free temporary name")
 
 
+def clear_dead(place: Path) -> None:
+    """Remove what killed processes of this machine left in `place` while they wrote a result there.
+
+    Only folders named as `_new_folder` names them, of processes that are gone. Where one died between the two
+    renames of a system that cannot swap, the result it had moved aside is put back under its name.
+    """
+    form = re.compile(rf"\.(.+)\.{_host()}-(\d{{1,10}})-\d{{1,4}}(-old)?")
+    for path in sorted(place.iterdir()):
+        known = form.fullmatch(path.name)
+        if known is None or path.is_symlink() or not path.is_dir() or _is_alive(int(known[2])):
+            continue
+        if known[3] and not (place / known[1]).exists():
+            path.rename(place / known[1])
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """True unless the process is known to be gone."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 def _take_along(old: Path, fresh: Path) -> None:
-    """Copy what the user put into the old folder."""
+    """Copy what the user put into the old folder; the fresh one's own files stay."""
     for path in old.iterdir():
-        if path.name in OWN_FILES:
+        if path.name in OWN_FILES or PART.fullmatch(path.name) or (fresh / path.name).exists():
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.copytree(path, fresh / path.name, symlinks=True)
@@ -197,6 +245,22 @@ def _bytes(folder: Path, name: str) -> bytes:
         raise ResultError(f"{folder / name}: cannot be read ({error.strerror})") from error
 
 
+def _check_copies(folder: Path, files: Mapping[str, str]) -> None:
+    """Refuse a changed or missing .csv; called when the .parquet it is a copy of is known to be whole."""
+    for name, expected in files.items():
+        if not name.endswith(".csv"):
+            continue
+        try:
+            why = "" if hashlib.sha256(_bytes(folder, name)).hexdigest() == expected else "damaged or altered"
+        except ResultError:
+            why = "missing or cannot be read"
+        if why:
+            whole = name.removesuffix(".csv") + ".parquet"
+            raise ResultError(
+                f"{folder / name}: is {why}; {whole} is intact; run the backtest again to write both"
+            )
+
+
 def _altered(folder: Path, name: str, why: str) -> ResultError:
     return ResultError(f"{folder / name}: is damaged or altered ({why}); run the backtest again")
 
@@ -235,11 +299,14 @@ def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
         raise _altered(folder, "manifest.json", "its list of files")
     contents = {}
     for name, expected in files.items():
+        if name.endswith(".csv"):
+            continue
         contents[name] = _bytes(folder, name)
         if hashlib.sha256(contents[name]).hexdigest() != expected:
             raise _altered(folder, name, "its sha256 differs from manifest.json")
     metrics = _document(folder, "metrics.json", contents["metrics.json"])
     frames = {name: _frame(folder, f"{name}.parquet", contents[f"{name}.parquet"]) for name in FRAMES}
+    _check_copies(folder, files)
     return doc, metrics, frames, contents.get("cassette.jsonl", b"")
 
 

@@ -51,6 +51,7 @@ CODE = {
     "random_walk.py": "import random\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n"
     "        if random.random() < 0.01:\n            broker.buy(share=0.5 * random.random())\n",
 }
+LONG = "a" * 300
 CSV = ["--instrument", "binance:BTCUSDT", "--interval", "1h", "--stamp", "open"]
 PERP = "--market candles:ok.csv --instrument binance-futures:BTCUSDT --interval 1h --stamp open"
 OTHER = {  # files with other columns
@@ -124,6 +125,16 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest regime.py --cassette none.jsonl", 3, "none.jsonl"),
     ("backtest regime.py --record --cassette none.jsonl", 2, "--cassette"),
     ("backtest ema.py --out ok.csv", 2, "is a file"),
+    (f"backtest ema.py --out {LONG}", 2, "--out aaaa"),
+    (f"backtest ema.py --out b/{LONG}", 2, "a name of 300 bytes is too long; at most 200"),
+    (f"backtest {LONG}.py", 2, "a name of 303 bytes is too long; at most 255"),
+    (f"backtest ema.py --market candles:{LONG} CSV", 2, "--market candles:aaaa"),
+    (f"rerun {LONG}", 2, "a name of 300 bytes is too long"),
+    (f"report {LONG}", 2, "a name of 300 bytes is too long"),
+    (f"sweep ema.py -p fast=5 --out {LONG}.csv", 2, "a name of 304 bytes is too long"),
+    ("backtest regime.py --model ''", 2, "--model '': is empty; give a value or leave it out"),
+    ("backtest regime.py --cassette ''", 2, "--cassette '': is empty"),
+    ("backtest ema.py --market ' '", 2, "--market '': is empty"),
     ("backtest ema.py --out .", 2, "holds other files"),
     ("backtest ema.py --out ok.csv/below", 2, "--out ok.csv/below: cannot be written"),
     ("sweep ema.py -p fast=5 --out ok.csv/all.csv", 2, "--out ok.csv/all.csv: cannot be written"),

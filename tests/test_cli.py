@@ -20,7 +20,7 @@ from framework.errors import ConfigError, FrameworkError
 from framework.options import Fills
 from framework.result import Result
 from framework.testing import HolySheepServer
-from tests.bad_commands import BAD, CANDLES, CODE, CSV, FIRST, HEAD, OTHER
+from tests.bad_commands import BAD, CANDLES, CODE, CSV, FIRST, HEAD, LONG, OTHER
 
 ROOT = Path(__file__).parent.parent
 EMA = ROOT / "strategies" / "ema_cross.py"
@@ -165,7 +165,7 @@ def test_an_incomplete_run_is_saved_and_ends_with_4(
 
 
 
-@pytest.mark.parametrize(("command", "code", "words"), BAD, ids=[row[0] for row in BAD])
+@pytest.mark.parametrize(("command", "code", "words"), BAD, ids=[row[0].replace(LONG, "LONG") for row in BAD])
 def test_a_mistake_is_one_line(
     command: str, code: int, words: str, desk: Path, warm: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from framework.cli import main
 from framework.errors import ConfigError
 from framework.result import Result
+from framework.testing import HolySheepServer, Scripted
 from tests.made_result import make
 
 ROOT = Path(__file__).parent.parent
@@ -75,3 +78,55 @@ def test_an_incomplete_result_is_completed_in_its_folder(desk: Path) -> None:
     assert Result.load("asked").fingerprint == "cd" * 32
     with pytest.raises(ConfigError, match="another result"):
         make(**{**whole, "fingerprint": "ef" * 32}).save("asked")
+
+
+def test_check_and_sweep_name_who_decided(
+    desk: Path, warm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk / "regime.py").write_bytes((ROOT / "strategies" / "regime_trader.py").read_bytes())
+    assert main(["check", "regime.py", "--from", "2019-06-01", "--to", "2019-06-05"]) == 0
+    assert "\ndecisions by Rules (stand-in), not a language model\n" in capsys.readouterr().out
+    run = ["sweep", "regime.py", "-p", "max_share=0.1,0.2", "--from", "2019-01-01", "--to", "2019-01-15"]
+    assert main([*run, "--out", "all.csv"]) == 0
+    assert "\ndecisions by Rules (stand-in), not a language model\n" in capsys.readouterr().out
+    assert pl.read_csv("all.csv")["analyst"].to_list() == ["Rules (stand-in)"] * 2
+    assert main([*run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["analyst"]["stand_in"], found["headline"]) == (True, None)
+    assert found["rows"][0]["analyst"] == "Rules (stand-in)"
+    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
+    with HolySheepServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert main([*run, "--record"]) == 0  # 2019 lies before the cutoff of any model
+    shown = capsys.readouterr().out
+    assert "\ndecisions by deepseek-v3.2\nno out-of-sample decision: none is known to lie after" in shown
+    assert main(["sweep", "ema_cross.py", "-p", "fast=5,6", "--json", *run[4:]]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["analyst"] is None
+    assert "analyst" not in found["rows"][0]
+
+
+def test_a_run_without_any_answer_can_be_run_again(
+    desk: Path, warm: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from framework.llm.client import HolySheep
+
+    (desk / "regime.py").write_bytes((ROOT / "strategies" / "regime_trader.py").read_bytes())
+    made = HolySheep.__init__
+    monkeypatch.setattr(
+        HolySheep, "__init__", lambda self, *a, **k: made(self, *a, **{**k, "retries": 0})
+    )
+    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
+    span = ["--from", "2019-01-01", "--to", "2019-01-05", "--no-report"]
+    with HolySheepServer(lambda _: Scripted(status=500)) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert main(["backtest", "regime.py", "--record", "--out", "none", *span]) == 4
+        paid = len(server.requests)
+        saved = Result.load("none")
+        assert (saved.cassette, saved.decisions["status"].unique().to_list()) == (b"", ["missing"])
+        assert set(saved.decisions["instrument"]) == set(saved.price["instrument"])  # ids, as in every table
+        assert main(["rerun", "none"]) == 0, capsys.readouterr().err
+        assert len(server.requests) == paid
+    assert "same result" in capsys.readouterr().out

@@ -97,3 +97,9 @@ def test_missing_decisions_say_why() -> None:
         "INCOMPLETE: 5 of 5 decisions are missing; run again to ask only those; most often (4): HTTP 500, "
         "after 3 attempts"
     ]
+
+
+def test_every_decision_names_its_instrument_by_id() -> None:
+    for analyst in (None, Silent()):  # answered and missing
+        found = backtest(Asks, market(300), analyst=analyst)
+        assert found.decisions["instrument"].unique().to_list() == [found.price["instrument"][0]]

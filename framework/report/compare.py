@@ -16,7 +16,10 @@ from framework.report import Run
 
 
 class Definition(NamedTuple):
-    """How a metric is called, grouped, printed and defined. `unit`: fraction, ratio, money, days or count."""
+    """How a metric is called, grouped, printed and defined.
+
+    `unit`: fraction, ratio, money, cost, days or count.
+    """
 
     label: str
     group: str
@@ -69,7 +72,7 @@ DEFINITIONS: dict[str, Definition] = {
             ("fees", "Fees paid", "money", "Sum of fees; rebates count negative."),
             ("slippage", "Slippage paid", "money", "Money lost between raw and paid prices."),
             ("funding", "Funding", "money", "Sum of funding; received is positive."),
-            ("tokens", "Model cost", "money", "Cost of the model's replies."),
+            ("tokens", "Model cost", "cost", "Cost of the model's replies."),
             ("liquidation", "Liquidation", "money", "Loss beyond the account that the venue bore."),
         ),
         "Evidence": (
@@ -134,12 +137,31 @@ def price(value: float, places: int | None = None) -> str:
 
 
 def when(ns: Any) -> str:
-    """Return a UTC time as `2024-01-31 13:00` (seconds and below only when there are any)."""
+    """Return a UTC time as `2024-01-31 13:00` (seconds and milliseconds only when there are any)."""
     if ns is None or isinstance(ns, float) or not 0 <= int(ns) < NEVER:
         return MISSING
-    text = str(np.datetime64(int(ns), "ns")).replace("T", " ")
-    text = text.rstrip("0").rstrip(".") if int(ns) % 10**9 else text[:19]
-    return text[:16] if text.endswith(":00") and len(text) == 19 else text
+    rest = int(ns) // 10**6 % 1_000  # what lies below a millisecond is in the tables, not on a page
+    text = str(np.datetime64(int(ns) // 10**9, "s")).replace("T", " ")
+    if rest:
+        return f"{text}.{rest:03d}"
+    return text[:16] if text.endswith(":00") else text
+
+
+def span(ns: Any) -> str:
+    """Return a length of time in words: `850 ms`, `1.25 s`, `3.5 min`."""
+    if ns is None or not math.isfinite(ns):
+        return MISSING
+    for unit, size in (("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6)):
+        if abs(ns) >= 2 * size or unit == "ms" or (unit == "s" and abs(ns) >= size):
+            return f"{ns / size:,.3g} {unit}"
+    return MISSING
+
+
+def cost(value: float) -> str:
+    """Return money paid for answers: cents, and below 1 four digits: an answer costs far less than a cent."""
+    if not math.isfinite(value) or not value or abs(value) >= 1.0:
+        return number(value)
+    return price(float(f"{value:.4g}"))
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
@@ -189,6 +211,8 @@ def show(name: str, value: Any) -> str:
     if unit == "fraction":
         text = number(100.0 * value)
         return text if text == MISSING else f"{text} %"
+    if unit == "cost":
+        return cost(value)
     if unit == "days":
         text = number(value, 1)
         return text if text == MISSING else f"{text} days"
@@ -231,8 +255,18 @@ def strategy_name(manifest: Mapping[str, Any]) -> str:
     return str(found)
 
 
+def who(manifest: Mapping[str, Any]) -> str:
+    """Return who decided, `deepseek-v3.2` or `Rules (stand-in)`; nothing where nobody was asked."""
+    analyst = manifest.get("analyst")
+    if not isinstance(analyst, Mapping):
+        return ""
+    if analyst.get("stand_in"):
+        return f"{str(analyst.get('name') or 'Rules').partition(' (')[0]} (stand-in)"
+    return str(analyst.get("model") or analyst.get("name") or "an analyst without a name")
+
+
 def compare(results: Iterable[Run] | Mapping[str, Run]) -> pl.DataFrame:
-    """Return one row per result: name, status, the parameters that differ, key metrics, fingerprint.
+    """Return one row per result: name, status, differing parameters, who decided, key metrics, fingerprint.
 
     `results` is an iterable of results (named `<class>-<fingerprint8>`) or a mapping of names to them.
     """
@@ -247,6 +281,8 @@ def compare(results: Iterable[Run] | Mapping[str, Run]) -> pl.DataFrame:
         "status": [run.status for _, run in named],
     }
     columns |= {key: [_plain(run.params.get(key)) for _, run in named] for key in differing}
+    if any(who(run.manifest) for _, run in named):
+        columns["analyst"] = [who(run.manifest) or None for _, run in named]
     columns |= {key: [_value(run.metrics.get(key)) for _, run in named] for key in KEY}
     columns["fingerprint"] = [run.fingerprint for _, run in named]
     return pl.DataFrame(columns, strict=False)

@@ -20,13 +20,25 @@ import polars as pl
 from framework import metrics
 from framework.report import Run, compare, plots
 from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
+from framework.report.words import (
+    HEADLINE,
+    analyst_rows,
+    banners,
+    bounds_agree,
+    decided,
+    headline,
+    in_sample_only,
+    instruments,
+    notes,
+    title_parts,
+    units,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 FIRST = LAST = 50
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
 ASSUMPTIONS = ("cash", "costs", "latency", "fills", "leverage", "margin", "analyst", "seed")
 KINDS = ("worst", "chosen", "best")
 
@@ -40,69 +52,6 @@ class Listing(NamedTuple):
     places: dict[str, int]
 
 
-# ---- what a run says about itself
-def notes(run: Run) -> list[str]:
-    """Return the notes of the run and of its data, each once."""
-    data = run.manifest.get("data")
-    more = data.get("notes") if isinstance(data, Mapping) else None
-    return list(dict.fromkeys(str(note) for note in (*run.notes, *(more or ()))))
-
-
-def _instruments(run: Run) -> list[str]:
-    found = run.manifest.get("instruments")
-    if isinstance(found, Mapping):
-        return [str(name) for name in found]
-    return [str(name) for name in run.price["instrument"].unique(maintain_order=True).to_list()]
-
-
-def title_parts(run: Run) -> list[str]:
-    """Return strategy, instruments, time range and status, as printed over every output."""
-    ts = run.equity["ts"]
-    names = _instruments(run)
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    span = f"{when(ts[0])[:10]} to {when(ts[-1])[:10]} UTC" if ts.len() else "no rows"
-    parts = [compare.strategy_name(run.manifest), shown, span, run.status]
-    return [visible(part) for part in parts if part]
-
-
-def banners(run: Run) -> list[tuple[str, str]]:
-    """Return (label, text) of what must be read before any number."""
-    found = []
-    data, analyst = run.manifest.get("data"), run.manifest.get("analyst")
-    name = data.get("name") if isinstance(data, Mapping) else data
-    if any("synthetic" in str(text).lower() for text in (*notes(run), *_instruments(run), name)):
-        found.append(
-            ("Synthetic", "the prices were generated, not recorded; nothing here says how a market behaves")
-        )
-    if run.status == "incomplete":
-        found.append(
-            ("Incomplete", "some decisions or rows are missing; the next run asks only for what is missing")
-        )
-    if run.status == "bust":
-        found.append(
-            ("Bust", "equity fell to zero; every position was closed there and later orders rejected")
-        )
-    stand_in = isinstance(analyst, Mapping) and bool(analyst.get("stand_in"))
-    if stand_in and isinstance(analyst, Mapping):
-        who = visible(analyst.get("name") or "Rules")
-        found.append(
-            ("Stand-in analyst", f"decisions come from {who}, a published rule, not from a language model")
-        )
-    if not stand_in and in_sample_only(run):
-        found.append(
-            ("No out-of-sample decision", "every decision lies before the model's cutoff: it may remember")
-        )
-    return found
-
-
-def in_sample_only(run: Run) -> bool:
-    """Whether there are decisions and none lies after the model's cutoff: then no number is a headline."""
-    frame = run.decisions
-    return bool(
-        frame.height and "in_sample" in frame.columns and frame["in_sample"].cast(pl.Int64).min() == 1
-    )
-
-
 # ---- parts of the page
 def assumptions(run: Run) -> list[tuple[str, str]]:
     """Return costs, latency, fills and the rest as (name, text) rows; fees are those really used."""
@@ -112,14 +61,12 @@ def assumptions(run: Run) -> list[tuple[str, str]]:
         if key == "costs" and isinstance(value, Mapping) and used:
             rows += [(f"fees.{name}", text) for name, text in used.items()]
             value = {name: cost for name, cost in value.items() if name not in ("maker", "taker")}
-        rows += [(key, compare.latency(value))] if key == "latency" else flat(value, key)
+        if key == "latency":
+            rows.append((key, compare.latency(value)))
+        else:
+            is_analyst = key == "analyst" and isinstance(value, Mapping)
+            rows += analyst_rows(value) if is_analyst else flat(value, key)
     return rows
-
-
-def bounds_agree(run: Run) -> bool:
-    """True when worst, chosen and best are one and the same."""
-    rows = list((run.bounds or {}).values())
-    return bool(rows) and all(repr(row) == repr(rows[0]) for row in rows)
 
 
 def ambiguity(run: Run) -> str:
@@ -242,9 +189,10 @@ def _decisions(run: Run) -> dict[str, Any] | None:
             for value, n in frame[name].value_counts().sort(["count", name], descending=[True, False]).rows()
         ]
         for name in wanted
-        if name in frame.columns
+        if name in frame.columns and (name != "model" or frame[name].n_unique() > 1)  # one is named already
     }
-    return {"n": frame.height, "counts": counts, "list": _listing(frame), "columns": frame.columns}
+    listed = {"list": _listing(frame), "columns": frame.columns}
+    return {"n": frame.height, "words": decided(run), "counts": counts, **listed}
 
 
 # ---- the page
@@ -267,7 +215,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(when=when, cell=cell, number=number)
+    environment.filters.update(when=when, cell=cell, number=number, span=compare.span)
     environment.globals.update(word=word, sign=plots.sign)
     return environment.get_template("report.html.j2")
 
@@ -285,6 +233,7 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         title=compare.strategy_name(run.manifest),
         parts=title_parts(run),
         banners=banners(run),
+        units=" ".join(units(run)),
         in_sample_only=in_sample_only(run),
         headline=_headline(run),
         pictures={name: _picture(data) for name, data in pictures.items()},
@@ -305,17 +254,15 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         decisions=_decisions(run),
         rows=run.equity.height,
         fingerprint=run.fingerprint,
-        many_instruments=len(_instruments(run)) > 1,
+        many_instruments=len(instruments(run)) > 1,
     )
 
 
 def _headings(run: Run) -> list[str]:
     """Return the three lines over report.png: what, how much, what to beware of."""
-    numbers = [f"{compare.define(name).label} {show(name, run.metrics.get(name))}" for name in HEADLINE]
-    if in_sample_only(run):
-        numbers = ["no out-of-sample decision"]
-    warnings = [label.upper() for label, _ in banners(run)]
-    return [" · ".join(title_parts(run)), " · ".join(numbers), " · ".join(warnings)]
+    said = headline(run)
+    warnings = [label.upper() for label, _ in banners(run) if label.lower() != said]
+    return [" · ".join(title_parts(run)), said, " · ".join(warnings)]
 
 
 def write(run: Run, folder: Path) -> Path:
