@@ -92,6 +92,7 @@ Refresh = Annotated[
 Cassette = Annotated[
     str | None, typer.Option(metavar="FILE", help="Answers from a saved run's cassette.jsonl.")
 ]
+Futures = Annotated[int, typer.Option(min=0, max=10_000, help="Other futures of each kind to try.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a saved run.")]
@@ -151,14 +152,14 @@ def check(
     strategy: File, params: Params = None, market: MarketText = None, instrument: InstrumentText = None,
     interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
     funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None,
-    as_json: Json = False, debug: Debug = False,
+    cuts: Futures = 20, scrambles: Futures = 20, as_json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Rehearse a strategy both ways, compiled and as written, and prove that it cannot see the future."""
     given = locals()
     from framework.cli_job import Job
     from framework.cli_sweep import run_check
 
-    return run_check(Job.of(given), as_json)
+    return run_check(Job.of(given), cuts, scrambles, as_json)
 
 
 @app.command()

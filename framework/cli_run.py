@@ -45,8 +45,22 @@ def execute(job: Job, analyst: Analyst | None = None, also: Path | None = None) 
         progress = by_time(meter, market) if is_watched() and not cls.compiled else None
         result = backtest(made, market, analyst=analyst, say=voice, progress=progress, **options)
     mark_warm()
+    for words in spending(analyst):
+        voice(words)
     result.manifest["command"] = job.words()
     return result
+
+
+def spending(analyst: Analyst | None) -> Iterator[str]:
+    """Say what a recording cost and why it stopped early; nothing where nobody was asked."""
+    spent = getattr(analyst, "spent", None)
+    if spent is not None and spent.answers:
+        tokens = f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
+        priced = f"prices of {spent.prices_date}" if spent.prices_date else "prices as given"
+        worst = f", {spent.estimated:,} at our worst case" if spent.estimated else ""
+        yield f"spent ${spent.usd:,.4f} on {spent.answers:,} answers ({tokens}; {priced}{worst})"
+    if stopped := getattr(analyst, "stopped", None):
+        yield f"recording stopped early: {stopped}"
 
 
 def prepare(

@@ -215,7 +215,7 @@ def show_sweep(
         print(f"{failed:,} of {table.height:,} sets failed; their reason is in the column error")
 
 
-def run_check(job: Job, as_json: bool) -> int:
+def run_check(job: Job, cuts: int, scrambles: int, as_json: bool) -> int:
     """Rehearse a strategy and look for the future in its decisions."""
     _, cls, market = prepare(job, Voice())
     made = cls(**job.parameters())
@@ -234,7 +234,7 @@ def run_check(job: Job, as_json: bool) -> int:
             print_json({"rehearsal": asdict(rehearsal), "lookahead": None, **who})
         raise StrategyError(rehearsal.problems[0])
     with quiet_stdout(as_json):
-        proof = check_lookahead(made, market)
+        proof = check_lookahead(made, market, cuts=cuts, scrambles=scrambles)
     if as_json:
         print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof), **who})
     else:

@@ -109,9 +109,11 @@ def test_recorded_decisions_are_paid_once(
     def ask(*more: str) -> tuple[int, dict[str, Any]]:
         capsys.readouterr()
         code = main(["backtest", "regime.py", "--json", "--no-report", *SHORT, *more])
-        out = capsys.readouterr().out
+        out, err = capsys.readouterr()
+        said.append(err)
         return code, json.loads(out) if out else {}
 
+    said: list[str] = []
     monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
     with HolySheepServer() as server:
         for name, value in server.environment.items():
@@ -125,7 +127,9 @@ def test_recorded_decisions_are_paid_once(
         assert (code, paid["status"], paid["analyst"]["stand_in"]) == (0, "done", False)
         asked = len(server.requests)
         assert asked == paid["analyst"]["questions"]
+        assert f" on {asked} answers (" in said[-1]  # what it cost
         assert ask("--model", "deepseek-v3.2")[1]["fingerprint"] == paid["fingerprint"]
+        assert "spent" not in said[-1]
         assert len(server.requests) == asked
     for name in ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"):
         monkeypatch.delenv(name)

@@ -102,9 +102,11 @@ def check_lookahead(
     **backtest_options
         Options of `backtest`.
 
-    Notes ----- Scrambled futures are written into the market's own arrays and taken back, so that a strategy
-    that kept the market somewhere meets them too: use the market in no other thread meanwhile. Tables, arrays
-    and files of a strategy's own are out of reach; code that holds any is UNPROVED, never clean.
+    Notes
+    -----
+    Scrambled futures are written into the market's own arrays and taken back, so that a strategy that kept
+    the market somewhere meets them too: use the market in no other thread meanwhile. Tables, arrays and files
+    of a strategy's own are out of reach; code that holds any is UNPROVED, never clean.
 
     Raises
     ------
