@@ -85,6 +85,24 @@ def more(which: str) -> dict[str, Any]:
     return {**figures, "bars": count * w.YEAR, "trades": trades, "equity": equity}
 
 
+def around() -> dict[str, Any]:
+    """What stands around a run: a frame made a market, and a view asked for 50 bars at every close."""
+    from framework import View
+
+    from .sma_cross import market
+
+    load = timed(market, 5)["cpu_s"]
+    bars = market()
+    stamps = bars.match_bars(0)["close_ts"][:20_000].tolist()
+    view = View(bars, bars.start)
+
+    def look() -> None:
+        for ts in stamps:
+            view.at(ts).bars(50)
+
+    return {"load_s": load, "view_us": timed(look, 5)["cpu_s"] / len(stamps) * 1e6}
+
+
 def agreement() -> dict[str, Any]:
     """Final equity of our compiled class under each peer's rules."""
     from framework import backtest
@@ -97,7 +115,7 @@ def agreement() -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "floor": floor, "agreement": agreement, **{k: (lambda k=k: ours(k)) for k in OURS},
+    "floor": floor, "agreement": agreement, "around": around, **{k: (lambda k=k: ours(k)) for k in OURS},
     **{k: (lambda k=k: more(k)) for k in MORE},
 }  # fmt: skip
 
@@ -136,7 +154,7 @@ def run(peers: bool) -> dict[str, Any]:
     rows = {name: part(name) for name in ("floor", *OURS)}
     rows |= {name: peer(name) if peers else None for name in PEERS}
     return {"machine": machine(), "rows": rows, "more": {name: part(name) for name in MORE},
-            "agreement": part("agreement"), "command": command(), "ratios": ratios(rows)}  # fmt: skip
+            "agreement": part("agreement"), "around": part("around"), "command": command(), "ratios": ratios(rows)}  # fmt: skip
 
 
 # --- what is said about them ------------------------------------------------------------------
@@ -191,7 +209,12 @@ def more_lines(figures: dict[str, Any]) -> list[str]:
             continue
         beside = f", {row['cpu_s'] / base - 1:+.0%} CPU" if name == "strict" and base else ""
         words.append(f"{name} {row['bars'] / row['cpu_s']:,.0f} bars/s ({row['trades']:,} trades{beside})")
-    return ["The same year: " + "; ".join(words) + "."]
+    around = figures["around"]
+    rest = [] if "error" in around else [
+        f"A frame of the year becomes a market in {around['load_s']:.2f} s; `view.at(ts).bars(50)` takes "
+        f"{around['view_us']:.1f} us."
+    ]  # fmt: skip
+    return ["The same year: " + "; ".join(words) + ".", *rest]
 
 
 def memory_lines(rows: dict[str, dict[str, Any] | None]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import polars as pl
@@ -197,29 +196,6 @@ def test_view_builds_higher_bars_that_were_not_loaded():
         for now in range(T0, m.stop + HOUR, 7 * MINUTE):
             assert np.array_equal(plain.at(now).bars(4, "1h"), other.at(now).bars(4, "1h"))
     assert np.array_equal(View(m, m.stop, 0, "1h").bars(9), ready.bars[0, HOUR])
-
-
-def test_view_is_cheap():
-    m = market(20_000)
-    stamps = m.match_bars(0)["close_ts"].tolist()
-    best = 1.0
-    for _ in range(5):
-        view = View(m, m.start)
-        begin = time.perf_counter()
-        for ts in stamps:
-            view.at(ts).bars(50)
-        best = min(best, (time.perf_counter() - begin) / len(stamps))
-    assert best < 6e-6  # about 1 microsecond on an idle core
-
-
-def test_loading_a_year_of_minutes_is_fast():
-    frame = candles(525_600)
-    best = 9.0
-    for _ in range(3):
-        begin = time.perf_counter()
-        Market.from_candles(frame, ID, "1m", "open")
-        best = min(best, time.perf_counter() - begin)
-    assert best < 0.3
 
 
 def ties(side, *names):
