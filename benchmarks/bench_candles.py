@@ -143,7 +143,7 @@ def peer(name: str) -> dict[str, Any] | None:
 
 
 def command() -> dict[str, Any]:
-    """`sheepfold backtest` as a whole process: first run on a machine, then warm with and without the page."""
+    """`sheepfold backtest` as a whole process: the first on a machine, then with and without the page."""
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         env = {"SHEEPFOLD_CACHE": str(Path(folder) / "cache"), "PYTHONDONTWRITEBYTECODE": ""}
