@@ -15,24 +15,6 @@ from .peers import workload as w
 COSTS = Costs(maker=w.FEE, taker=w.FEE, slippage=w.SLIPPAGE)
 
 
-class PlainCross(Strategy):
-    """Hold one unit while SMA 10 is above SMA 50."""
-
-    fast: int = w.FAST
-    slow: int = w.SLOW
-
-    def setup(self):
-        self.fast_mean = sma.state(self.fast)
-        self.slow_mean = sma.state(self.slow)
-
-    def on_bar(self, bar, broker):
-        up = sma(self.fast_mean, bar.close) > sma(self.slow_mean, bar.close)
-        if up and broker.position == 0.0:
-            broker.buy(qty=1.0)
-        elif not up and broker.position > 0.0:
-            broker.close()
-
-
 @compiled
 class CompiledCross(Strategy):
     """Hold one unit while SMA 10 is above SMA 50."""
@@ -50,6 +32,12 @@ class CompiledCross(Strategy):
             broker.buy(qty=1.0)
         elif not up and broker.position > 0.0:
             broker.close()
+
+
+class PlainCross(CompiledCross):
+    """The same, as an ordinary class."""
+
+    compiled = False
 
 
 @compiled
