@@ -12,7 +12,17 @@ from framework.engine import plain, translate
 from framework.engine.calls import step
 from framework.engine.rehearse import rehearse
 from framework.engine.replay import advance_at
-from framework.engine.state import E_ARGUMENT, E_IDENTITY, E_NUMBER, E_TOO_MANY, FAILED, GROW, NUMBERS
+from framework.engine.state import (
+    E_ARGUMENT,
+    E_IDENTITY,
+    E_LOOP,
+    E_NUMBER,
+    E_TOO_MANY,
+    FAILED,
+    GROW,
+    MOST_TOLD,
+    NUMBERS,
+)
 from framework.engine.tables import Setup, Tables
 from framework.errors import FrameworkError, OrderRejected, StrategyError, near
 from framework.jit import is_cold, jit_enabled, mark_warm, native
@@ -167,6 +177,11 @@ def finish(tables: Tables, code: int, who: str) -> None:
     if error == E_TOO_MANY:
         raise OrderRejected(
             f"{who} at {at}: more than 1,000 orders in one hook; send fewer, or use replay_orders"
+        )
+    if error == E_LOOP:
+        raise OrderRejected(
+            f"{who} at {at}: {MOST_TOLD:,} fills and ends of orders since the last bar: does on_fill or "
+            "on_order send an order each time?"
         )
     if error == E_IDENTITY:
         raise FrameworkError(

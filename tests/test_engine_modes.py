@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from framework import Latency, Market, Strategy, backtest, compiled, samples
-from framework.errors import StrategyError
+from framework import Costs, Latency, Market, Strategy, backtest, compiled, samples
+from framework.errors import OrderRejected, StrategyError
 from framework.plan import make_plan
 from framework.records import CANCELLED, EXPIRED, REJECTED
 from framework.run import run
@@ -261,3 +261,39 @@ def test_warmup_holds_hooks_back() -> None:
     assert state["first"] == rows["close_ts"][50]
     assert state["count"] == len(rows) - 50
     assert len(result.equity) == len(rows)
+
+
+@compiled
+class Insists(Strategy):
+    """Send another order whenever one is rejected."""
+
+    def on_bar(self, bar, broker):
+        broker.buy(qty=0.0)
+
+    def on_order(self, order, broker):
+        broker.buy(qty=0.0)
+
+
+@compiled
+class Turns(Strategy):
+    """Turn around at every fill, which without latency comes at once."""
+
+    def on_bar(self, bar, broker):
+        if broker.position == 0.0:
+            broker.buy(qty=0.01)
+
+    def on_fill(self, fill, broker):
+        broker.order(-fill.side, qty=0.02)
+
+
+@pytest.mark.parametrize("cls", [Insists, written(Insists), Turns], ids=["compiled", "plain", "fills"])
+def test_an_endless_loop_of_orders_ends(cls: type[Strategy]) -> None:
+    """A hook that answers every answer with an order would fill the memory before the next bar."""
+    free = Costs(maker=0.0, taker=0.0, slippage=0.0)
+    with pytest.raises(OrderRejected, match="100,000 fills and ends of orders since the last bar"):
+        backtest(cls, weeks(), latency=Latency(order=0, response=0), costs=free)
+
+
+def test_a_loop_that_takes_its_time_ends_too() -> None:
+    with pytest.raises(OrderRejected, match="does on_fill or on_order send an order each time"):
+        backtest(Insists, weeks())

@@ -19,6 +19,7 @@ from framework.records import (
     NEVER,
     NONE,
     OPEN_FIRST,
+    PENDING,
     R_EXPIRED,
     R_NONE,
     R_POST_ONLY,
@@ -34,12 +35,13 @@ ALL, ONLY_STOPS, ONLY_LIMITS = 0, 1, 2
 
 @kernel(store=False)
 def sweep(sim: Sim):
-    """Forget final orders in the list of live ones, keeping age order."""
+    """Forget final orders in the list of live ones, keeping age order; exits not until they are known of."""
     c = sim.clock[0]
     kept = 0
     for j in range(c["n_live"]):
         row = sim.live[j]
-        if is_live(sim.orders[row]):
+        order = sim.orders[row]
+        if is_live(order) or (order["parent"] != NONE and order["known"] == PENDING):
             sim.live[kept] = row
             kept += 1
     c["n_live"] = kept

@@ -106,6 +106,7 @@ def is_quiet(sim: Sim):
         if not only_rests(sim, sim.orders[sim.live[j]]):
             return False
     fence_in(sim)
+    c["told"] = 0
     return True
 
 

@@ -9,10 +9,12 @@ from framework.engine.quiet import is_timer_due, next_bar_hook, pass_unseen
 from framework.engine.requests import send_script
 from framework.engine.state import (
     DONE,
+    E_LOOP,
     FAILED,
     GROW,
     HEADROOM,
     J_TOKENS,
+    MOST_TOLD,
     WAKE_BAR,
     WAKE_FILL,
     WAKE_ORDER,
@@ -129,6 +131,7 @@ def see(sim: Sim):
     if due:
         sim.equity[c["rows"]] = equity_of(sim, 1)
         c["rows"] += 1
+        c["told"] = 0
 
 
 @kernel(store=False)
@@ -138,6 +141,9 @@ def next_hook(sim: Sim):
     while c["shown"] < c["applied"]:
         answer = sim.responses[c["shown"]]
         c["shown"] += 1
+        c["told"] += 1
+        if c["told"] > MOST_TOLD:
+            c["error"] = E_LOOP
         if answer["fill"] != NONE and c["wake_fill"] == 1:
             c["row"] = answer["fill"]
             return WAKE_FILL
@@ -159,6 +165,7 @@ def next_hook(sim: Sim):
         k = next_bar_hook(sim)
     if is_timer_due(sim):
         c["timer"] += c["timer_step"]
+        c["told"] = 0
         return WAKE_TIMER
     send_script(sim)
     return DONE

@@ -6,6 +6,7 @@ import math
 
 from framework.engine.ledger import notional
 from framework.engine.look import first_look
+from framework.engine.matching import sweep
 from framework.engine.order import finish, is_live
 from framework.engine.state import Sim
 from framework.jit import kernel
@@ -71,11 +72,12 @@ def comes_first(one, two):
 def arrive(sim: Sim, ts):
     """Let every request that is due at `ts` act."""
     c = sim.clock[0]
+    before = c["n_requests"]
     while c["n_requests"] > 0:
         j = next_arrival(sim)
         request = sim.requests[j]
         if request["arrival_ts"] > ts:
-            return
+            break
         if request["kind"] == 0:
             accept(sim, request["row"], request["arrival_ts"])
         elif request["kind"] == CANCEL:
@@ -86,6 +88,8 @@ def arrive(sim: Sim, ts):
             cancel_all(sim, request["instrument"], ts)
         c["n_requests"] -= 1
         sim.requests[j] = sim.requests[c["n_requests"]]
+    if c["n_requests"] < before:
+        sweep(sim)
 
 
 @kernel(store=False)

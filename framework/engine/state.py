@@ -106,6 +106,7 @@ CLOCK = np.dtype(
         ("last_seen_ts", "i8"),
         ("sequence", "i8"),  # of requests
         ("segment", "i8"),  # of requests
+        ("told", "i8"),  # on_fill and on_order calls since the last bar, timer or quiet moment
         ("rows", "i8"),  # equity rows written
         ("due", "i8"),  # 1 = a bar became visible at `now`: an equity row is due
         ("closed", "i8"),  # 1 = a bar closed at `now`: the bust test is due
@@ -207,9 +208,10 @@ AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happen
 DONE, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_BAR, WAKE_TIMER, GROW, FAILED, QUIET = range(9)
 
 # CLOCK["error"]
-E_NONE, E_TOO_MANY, E_IDENTITY, E_ARGUMENT, E_NUMBER = range(5)  # E_NUMBER + n: argument NUMBERS[n]
+E_NONE, E_TOO_MANY, E_IDENTITY, E_ARGUMENT, E_LOOP, E_NUMBER = range(6)  # E_NUMBER + n: argument NUMBERS[n]
 NUMBERS = ("qty", "share", "price", "trigger", "stop", "target", "trail")  # what a hook may leave out
 
+MOST_TOLD = 100_000  # such calls between two bars: more is a hook that answers every answer with an order
 HEADROOM = 1024  # free rows every table has before a hook or a step runs
 
 
