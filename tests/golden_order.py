@@ -54,6 +54,22 @@ golden("separate_exits_best", "4.3", bars(FLAT, FLAT, "100 106 94 100"), RIVALS,
        [F(1, t(1), 100.0, 10.0), F(3, t(3), 105.0, 10.0)], {3: DONE, 2: NOTHING_LEFT}, ambiguous=1,
        options={"intrabar": "best"})
 
+# ---- 4.3 the price passes what is nearer before what is farther, whatever kind it is
+
+DIPS = [order(1, t(1), "buy 1 limit 99"), order(2, t(1), "sell 1 stop 98", reduce_only=True)]
+for _rule in ("worst", "best", "open_first"):
+    golden(f"entry_before_the_stop_beyond_it_{_rule}", "4.3", bars(FLAT, FLAT, "100 106 97 105"), DIPS,
+           [F(1, t(3), 99.0, 1.0), F(2, t(3), 98.0, 1.0)], {1: DONE, 2: DONE}, options={"intrabar": _rule},
+           final={"positions": [0.0], "realised": -1.0})
+    golden(f"entry_stop_before_the_target_beyond_it_{_rule}", "4.3", bars(FLAT, FLAT, "100 106 99 104"),
+           [order(1, t(1), "buy 1 stop 103"), order(2, t(1), "sell 1 limit 105", reduce_only=True)],
+           [F(1, t(3), 103.0, 1.0), F(2, t(3), 105.0, 1.0)], {1: DONE, 2: DONE}, options={"intrabar": _rule},
+           final={"positions": [0.0], "realised": 2.0})
+# an entry below and an exit of its own above the open: what came first is unknown
+FEEDS = [order(1, t(1), "buy 1 limit 99"), order(2, t(1), "sell 1 limit 105", reduce_only=True)]
+golden("entry_and_lone_exit_apart", "4.3", bars(FLAT, FLAT, "100 106 98 101"), FEEDS,
+       [F(1, t(3), 99.0, 1.0), F(2, t(3), 105.0, 1.0)], {1: DONE, 2: DONE}, ambiguous=1)
+
 # ---- 4.5 post-only and FOK
 
 golden("post_only_market", "4.5", bars(FLAT, FLAT), [order(1, t(1), "buy 1 market", post_only=True)], [],

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import math
 
+from framework.engine.inside import match_inside
 from framework.engine.ledger import TOLERANCE, equity_of, identity_break, notional
 from framework.engine.margin import bust, last_opened, liquidate_at, liquidate_in
-from framework.engine.matching import expire, match_close, match_inside, match_open
+from framework.engine.matching import expire, match_close, match_open
 from framework.engine.requests import arrive, next_arrival
 from framework.engine.state import E_IDENTITY, J_FUNDING, Sim
 from framework.jit import kernel

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from framework.engine.exchange import check_books
+from framework.engine.inside import trail_along
 from framework.engine.ledger import equity_of
-from framework.engine.matching import trail_along
 from framework.engine.order import is_stop_type, reached, trigger_level
 from framework.engine.state import Sim
 from framework.jit import kernel

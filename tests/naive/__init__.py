@@ -33,7 +33,11 @@ Arrivals
     arrival (not late, not matched in the present bar if past the grace); stop and target act on exits not
     yet born.
 Looks and fills
-   Inside a bar, of one kind, the level nearer to the open comes first; then age.
+ *. Inside a bar the price goes one way from the open, then the other, and passes nearer levels first (ties:
+    stops, under "best" limits; then age). "worst" goes first to the nearest stop it reaches (or towards the
+    liquidation), "best" to the nearest limit, without one to the nearest level. A bar is ambiguous when two
+    touched orders on both sides of its open depend on each other: exits of one position, two of a group, an
+    entry and an exit sent alone.
 10. Trailing levels are rounded to the nearest tick. A capped stop is triggered for good and goes on as a
     market order.
 11. A share is sized before reduce-only cuts, at raw x (1 + slippage) x (1 + entry_spread if it opens), with

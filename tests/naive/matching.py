@@ -85,7 +85,7 @@ class Matching(Liquidation):
         self.phase, self.born_inside = "inside", []
         orders = [o for o in self.live(k) if o.works_in == i and not o.works_as_market]
         ambiguous = self.two_touched(orders, bar)
-        ambiguous = self.inside_and_liquidation(self.inside_order(orders, bar), bar, i) or ambiguous
+        ambiguous = self.inside_and_liquidation(orders, bar, i) or ambiguous
         self.ambiguous += self.inside_entries(bar, i) or ambiguous
         for order in orders + self.born_inside:
             if order.live and order.kind == "trailing" and not order.triggered:
@@ -96,9 +96,10 @@ class Matching(Liquidation):
         if self.options.at == "close":
             self.look_all([o for o in self.live(k) if not o.looked], bar.close, i, "close")
 
-    def inside_and_liquidation(self, turn: list[Order], bar: Bar, i: int) -> bool:
+    def inside_and_liquidation(self, orders: list[Order], bar: Bar, i: int) -> bool:
         """Orders in their turn, exits beyond a liquidation after it; True if a target was touched as well."""
-        level = self.liquidation_in(turn[0].k, bar) if turn else None
+        level = self.liquidation_in(orders[0].k, bar) if orders else None
+        turn = self.inside_order(orders, bar, level)
         ambiguous = level is not None and any(self.is_target(o) and o.touched(bar) for o in turn)
         later = []
         for order in turn:
@@ -142,26 +143,46 @@ class Matching(Liquidation):
         return self.options.intrabar == "worst"
 
     def two_touched(self, orders: list[Order], bar: Bar) -> bool:
-        """A stop-type and a limit that exit one position, or are of one group, both within the range."""
-        for stop in orders:
-            for limit in orders:
-                exits = stop.reduce_only and limit.reduce_only and stop.side == limit.side
-                one_group = stop.group and stop.group == limit.group
-                if ((exits or one_group) and stop.works_as_stop and limit.works_as_limit
-                        and stop.touched(bar) and limit.touched(bar)):
-                    return True
-        return False
+        """Two orders that depend on each other, touched above and below the open."""
+        touched = [o for o in orders if o.touched(bar)]
+        above = [o for o in touched if o.level() > bar.open]
+        below = [o for o in touched if o.level() < bar.open]
+        return any(self.depend(one, two) for one in above for two in below)
 
-    def inside_order(self, orders: list[Order], bar: Bar) -> list[Order]:
-        """The order of tests under the intrabar rule: nearer to the open first, then by age (rules 4.3)."""
+    def depend(self, one: Order, two: Order) -> bool:
+        """Exits of one position, two of a group, or an order and an exit sent alone that it may feed."""
+        if one.reduce_only and two.reduce_only:
+            return one.side == two.side
+        for exit_order in (one, two):
+            if exit_order.reduce_only and not exit_order.child and one.side != two.side:
+                return True
+        return bool(one.group and one.group == two.group)
+
+    def inside_order(self, orders: list[Order], bar: Bar, level: float | None) -> list[Order]:
+        """A way the price can take: one direction from the open, then the other, nearer levels first."""
         rule = self.options.intrabar
-
+        first = 0 if rule == "open_first" else self.first_way(orders, bar, level)
 
         def turn(o: Order) -> tuple[float | int, ...]:
-            kind = 0 if rule == "open_first" else int(o.works_as_stop == (rule == "best"))
-            return (kind, abs(o.level() - bar.open), not o.works_as_stop, o.arrival, o.age)
+            other_way = int(first * (o.level() - bar.open) < 0.0)
+            stops = o.works_as_stop == (rule == "best")
+            return (other_way, abs(o.level() - bar.open), int(stops), o.arrival, o.age)
 
         return sorted(orders, key=turn)
+
+    def first_way(self, orders: list[Order], bar: Bar, level: float | None) -> int:
+        """Under "worst" towards the nearest stop reached (or the liquidation), under "best" the nearest
+        limit; without one towards the nearest level reached.
+        """
+        rule = self.options.intrabar
+        if level is not None and rule == "worst":
+            return -1 if self.ledger.positions[orders[0].k].qty > 0.0 else 1
+        reached = [o for o in orders if o.touched(bar) and o.level() != bar.open]
+        wanted = [o for o in reached if o.works_as_stop == (rule == "worst")] or reached
+        if not wanted:
+            return 0
+        nearest = min(wanted, key=lambda o: (abs(o.level() - bar.open), o.arrival, o.age))
+        return 1 if nearest.level() > bar.open else -1
 
     def match_inside(self, order: Order, bar: Bar, i: int) -> None:
         """One order against the range of a bar (rules 4.2, 4.4)."""
