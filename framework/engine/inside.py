@@ -27,6 +27,8 @@ from framework.records import (
     WORST,
 )
 
+STOPS = 2  # beside the directions +1, -1, 0
+
 
 @kernel(store=False)
 def takes_part(sim: Sim, order, k, bar_row):
@@ -211,7 +213,8 @@ def first_way(sim: Sim, k, bar, bar_row, n, level):
 def inside_by_distance(sim: Sim, k, bar, bar_row, n, level, way):
     """Test orders in one direction from the open, or with `way` 0 in both, the nearer level first.
 
-    Ties: stops, under "best" limits; then age. scratch marks what was tested.
+    `way` STOPS takes stops of both directions. Ties: stops, under "best" limits; then age. scratch marks what
+    was tested.
     """
     stops_first = sim.clock[0]["intrabar"] != BEST
     while True:
@@ -223,9 +226,10 @@ def inside_by_distance(sim: Sim, k, bar, bar_row, n, level, way):
             if sim.scratch[j] != 0.0 or not takes_part(sim, order, k, bar_row):
                 continue
             price = level_of(sim, order)
-            if way * way_to(price, bar["open"]) < 0 or comes_after_liquidation(sim, order, k, bar, level):
-                continue
             stop = is_stop_type(order)
+            is_other = not stop if way == STOPS else way * way_to(price, bar["open"]) < 0
+            if is_other or comes_after_liquidation(sim, order, k, bar, level):
+                continue
             distance = abs(price - bar["open"])
             wins_tie = distance == best_distance and stop != best_stop and stop == stops_first
             if distance < best_distance or wins_tie:
@@ -241,7 +245,9 @@ def inside_by_distance(sim: Sim, k, bar, bar_row, n, level, way):
 @kernel(store=False)
 def inside_in_turn(sim: Sim, k, bar, bar_row, n, level):
     """Test the first `n` live orders inside the bar, each once, along a way the price can have taken."""
-    if sim.clock[0]["intrabar"] != OPEN_FIRST:
+    if sim.clock[0]["stop_first"] == 1:  # as other tools do it
+        inside_by_distance(sim, k, bar, bar_row, n, level, STOPS)
+    elif sim.clock[0]["intrabar"] != OPEN_FIRST:
         way = first_way(sim, k, bar, bar_row, n, level)
         if way != 0:
             inside_by_distance(sim, k, bar, bar_row, n, level, way)
