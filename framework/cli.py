@@ -152,6 +152,8 @@ def check(
     strategy: File, params: Params = None, market: MarketText = None, instrument: InstrumentText = None,
     interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
     funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None,
+    cash: Cash = 10_000.0, maker: Maker = None, taker: Taker = None, slippage: Slippage = None,
+    latency: LatencyText = None, fills: FillsText = None, leverage: Leverage = 1.0, margin: Margin = "cross",
     cuts: Futures = 20, scrambles: Futures = 20, as_json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Rehearse a strategy both ways, compiled and as written, and prove that it cannot see the future."""

@@ -99,12 +99,27 @@ def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int
         result = execute(job)
     if not as_json:
         print(result.table(), flush=True)
-    folder = result.save(out, report=report, source=split_target(job.strategy)[0])
+    folder, refused = save_somewhere(result, out, report, split_target(job.strategy)[0])
     if as_json:
         print_json(summary(result))
     else:
         print(f"saved {folder}{os.sep}" + (f", page {folder / 'report.html'}" if report else ""))
+    if refused is not None:
+        raise ConfigError(f"{refused}; this one is in {folder}{os.sep}")
     return INCOMPLETE if result.status == "incomplete" else 0
+
+
+def save_somewhere(
+    result: Result, out: Path | None, report: bool, source: Path
+) -> tuple[Path, ConfigError | None]:
+    """Save a result; where `out` turns out to be taken, beside it: what was run, and paid, is not lost."""
+    try:
+        return result.save(out, report=report, source=source), None
+    except ConfigError as error:
+        if out is None:
+            raise
+        beside = out.with_name(f"{out.name}-{result.fingerprint[:8]}")
+        return result.save(beside, report=report, source=source), error
 
 
 def check_out(out: Path | None, job: Job) -> None:
@@ -129,6 +144,8 @@ def check_out(out: Path | None, job: Job) -> None:
     about, source = old["manifest"], split_target(job.strategy)[0]
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     is_same = asked_for(about.get("command")) == asked_for(plain(job.words()))
+    if is_same and job.refresh and old["status"] != "incomplete":
+        raise ConfigError(f"--out {out}: --refresh asks anew and makes another result; name a new folder")
     if not is_same or about.get("strategy", {}).get("sha256") != digest:
         name = f"{about.get('strategy', {}).get('class')}, {old['fingerprint'][:8]}"
         raise ConfigError(f"--out {out}: holds another result ({name}); name a new folder")
@@ -214,6 +231,7 @@ def run_again(folder: Path, as_json: bool) -> int:
                 "difference": first,
                 "fingerprint": again.fingerprint,
                 "saved": saved.fingerprint,
+                "status": saved.status,
             }
         )
     if first is not None:
@@ -221,7 +239,7 @@ def run_again(folder: Path, as_json: bool) -> int:
     if not as_json:
         print(
             f"same result: fingerprint {again.fingerprint}, {saved.equity.height:,} equity rows equal to the "
-            "bit"
+            "bit" + (", INCOMPLETE as it was: decisions are missing" if saved.status == "incomplete" else "")
         )
     return 0
 

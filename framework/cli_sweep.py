@@ -44,6 +44,9 @@ def values_of(name: str, text: str, kind: type) -> list[Any]:
         raise ConfigError(
             f"-p {name}={text}: a range is start:stop or start:stop:step, like 5:25 or 0.01:0.05:0.01"
         )
+    if len(bounds) == 2 and not all(b.is_integer() for b in bounds):
+        tenth = (bounds[1] - bounds[0]) / 10
+        raise ConfigError(f"-p {name}={text}: say the step as well, like {name}={text}:{tenth:g}")
     start, stop, step = (*bounds, 1.0)[:3]
     if step == 0.0:
         raise ConfigError(f"-p {name}={text}: the step is 0")
@@ -217,14 +220,14 @@ def show_sweep(
 
 def run_check(job: Job, cuts: int, scrambles: int, as_json: bool) -> int:
     """Rehearse a strategy and look for the future in its decisions."""
-    _, cls, market = prepare(job, Voice())
+    options, cls, market = prepare(job, Voice())
     made = cls(**job.parameters())
     heard = listener(job, cls, market)
     who = {"analyst": heard and heard.fields}
     from framework import check_lookahead, check_strategy
 
     with quiet_stdout(as_json):
-        rehearsal = check_strategy(made, market)
+        rehearsal = check_strategy(made, market, **options)
     if not as_json:
         print(rehearsal, flush=True)
         if heard:
@@ -234,7 +237,7 @@ def run_check(job: Job, cuts: int, scrambles: int, as_json: bool) -> int:
             print_json({"rehearsal": asdict(rehearsal), "lookahead": None, **who})
         raise StrategyError(rehearsal.problems[0])
     with quiet_stdout(as_json):
-        proof = check_lookahead(made, market, cuts=cuts, scrambles=scrambles)
+        proof = check_lookahead(made, market, cuts=cuts, scrambles=scrambles, **options)
     if as_json:
         print_json({"rehearsal": asdict(rehearsal), "lookahead": asdict(proof), **who})
     else:

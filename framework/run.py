@@ -171,8 +171,8 @@ def finish(tables: Tables, code: int, who: str) -> None:
     error, at = int(tables.clock["error"]), format_time(int(tables.clock["now"]))
     if error == E_ARGUMENT:
         raise OrderRejected(
-            f"{who} at {at}: order() takes side +1 or -1, exactly one of qty and share, and with "
-            'tif="GTD" an expire_ts'
+            f"{who} at {at}: order() takes side +1 or -1, exactly one of qty and share, a known tif, and "
+            'with tif="GTD" an expire_ts'
         )
     if error == E_TOO_MANY:
         raise OrderRejected(
@@ -189,8 +189,8 @@ def finish(tables: Tables, code: int, who: str) -> None:
         )
     if error >= E_NUMBER:
         raise OrderRejected(
-            f"{who} at {at}: order({NUMBERS[error - E_NUMBER]}=nan): is an indicator not ready yet? "
-            "Wait for it, or leave the argument out"
+            f"{who} at {at}: order({NUMBERS[error - E_NUMBER]}) is NaN or infinite, or a trail not above 0: "
+            "is an indicator not ready yet? Wait for it, or leave the argument out"
         )
     raise FrameworkError(f"{who} at {at}: engine error {error}")
 

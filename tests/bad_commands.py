@@ -152,6 +152,7 @@ BAD = [  # (command, exit code, what the line says)
     ("report nowhere", 2, "no such folder"),
     ("sweep ema.py", 2, "say what to sweep"),
     ("sweep ema.py -p fast=5:5", 2, "holds no value"),
+    ("sweep ema.py -p share=0.1:0.9", 2, "say the step as well, like share=0.1:0.9:0.08"),
     ("sweep ema.py -p fast=5:x", 2, "start:stop"),
     ("sweep ema.py -p fsat=5:9", 2, "did you mean fast"),
     ("sweep ema.py -p fast=5 --out all.txt", 2, ".csv or .parquet"),

@@ -267,3 +267,11 @@ def test_a_side_is_plus_or_minus_one(form: type[Strategy], params: dict[str, Any
     """rules 2: anything else is refused in words."""
     with pytest.raises(OrderRejected, match=r"side"):
         send(form, **params)
+
+
+def test_a_trail_or_tif_that_means_nothing_ends_the_run(form: type[Strategy]) -> None:
+    """A negative distance is no distance; a time in force that is none is not taken for another."""
+    with pytest.raises(OrderRejected, match="trail"):
+        send(form, trail=-2.0)
+    with pytest.raises(OrderRejected, match="tif"):
+        send(form, price=99.0, tif=9)

@@ -130,7 +130,11 @@ def test_recorded_decisions_are_paid_once(
         assert f" on {asked} answers (" in said[-1]  # what it cost
         assert ask("--model", "deepseek-v3.2")[1]["fingerprint"] == paid["fingerprint"]
         assert "spent" not in said[-1]
-        assert len(server.requests) == asked
+        assert ask("--model", "deepseek-v3.2", "--record", "--refresh", "--out", "fresh")[0] == 0
+        asked_again = len(server.requests)
+        assert ask("--model", "deepseek-v3.2", "--record", "--refresh", "--out", "fresh")[0] == 2
+        assert "--refresh asks anew" in said[-1]
+        assert len(server.requests) == asked_again == 2 * asked  # refused before anything was paid
     for name in ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"):
         monkeypatch.delenv(name)
     tape = f"{paid['folder']}/cassette.jsonl"
@@ -162,6 +166,7 @@ def test_an_incomplete_run_is_saved_and_ends_with_4(
         assert first["status"] == "incomplete"
         asked = len(server.requests)
         assert main(["rerun", first["folder"]]) == 0  # the same, with the same decision missing
+        assert "INCOMPLETE as it was" in capsys.readouterr().out
         assert len(server.requests) == asked
         assert main(options) == 0
         assert len(server.requests) == asked + 1

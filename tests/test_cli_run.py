@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from framework.cli import main
+from framework.cli_run import save_somewhere
 from framework.errors import ConfigError
 from framework.result import Result
 from framework.testing import HolySheepServer, Scripted
@@ -130,3 +131,15 @@ def test_a_run_without_any_answer_can_be_run_again(
         assert main(["rerun", "none"]) == 0, capsys.readouterr().err
         assert len(server.requests) == paid
     assert "same result" in capsys.readouterr().out
+
+
+def test_a_run_whose_folder_is_taken_meanwhile_is_saved_beside_it(tmp_path: Path) -> None:
+    """What was run, and paid, is not lost because somebody else saved there first."""
+    other, mine = make(rows=20), make(rows=30, fingerprint="cd" * 32)
+    other.save(tmp_path / "out")
+    source = ROOT / "strategies" / "ema_cross.py"
+    folder, refused = save_somewhere(mine, tmp_path / "out", False, source)
+    assert folder == tmp_path / "out-cdcdcdcd"
+    assert refused is not None
+    assert Result.load(tmp_path / "out").fingerprint == other.fingerprint
+    assert Result.load(folder).fingerprint == mine.fingerprint

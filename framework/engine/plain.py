@@ -76,6 +76,8 @@ def tif_code(tif: int | str) -> int:
         if tif.upper() not in TIF_NAMES:
             raise OrderRejected(f"tif '{tif}': {near(tif.upper(), TIF_NAMES)}")
         return TIF_NAMES.index(tif.upper())
+    if not 0 <= tif < len(TIF_NAMES):
+        raise OrderRejected(f"tif {tif}: choose from {', '.join(TIF_NAMES)}")
     return int(tif)
 
 
@@ -146,6 +148,8 @@ class PlainBroker:
         if (qty == UNSET) == (share == UNSET):
             both = "both" if share != UNSET else "neither"
             raise OrderRejected(f"order: give exactly one of qty and share, not {both}")
+        if trail != UNSET and trail <= 0.0:
+            raise OrderRejected(f"order(trail={trail}): a trailing distance is above 0")
         code = tif_code(tif)
         if code == GTD and expire_ts >= NEVER:
             raise OrderRejected('order: tif="GTD" needs an expire_ts (ns)')

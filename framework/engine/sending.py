@@ -133,8 +133,11 @@ def place(
     stop = given(c, stop, 4)
     target = given(c, target, 5)
     trail = given(c, trail, 6)
+    if trail <= 0.0:
+        c["error"] = E_NUMBER + 6
     is_sized = math.isnan(qty) != math.isnan(share)
-    if (side != BUY and side != SELL) or not is_sized or (tif == GTD and expire_ts >= NEVER):
+    is_known = GTC <= tif <= GTD and (tif != GTD or expire_ts < NEVER)
+    if (side != BUY and side != SELL) or not is_sized or not is_known:
         c["error"] = E_ARGUMENT if c["error"] == 0 else c["error"]
         return 0
     rule = sim.rules[k]

@@ -73,14 +73,14 @@ def ambiguity(run: Run) -> str:
     """Return what the ambiguous bars of a run mean."""
     count = run.metrics.get("ambiguous_bars")
     if not count:
-        words = "No bar is ambiguous: none touched both stop and target, or filled an entry inside itself."
+        words = "No bar is ambiguous: none reached two orders of which one could end or feed the other."
         return f"{words} Worst, chosen and best are the same." if bounds_agree(run) else words
     is_one = count == 1
     words = "1 ambiguous bar" if is_one else f"{show('ambiguous_bars', count)} ambiguous bars"
     rest = " Worst and best assume it each way." if run.bounds else ""
     return (
-        f"{words}: stop and target were both touched, or an entry was filled inside the bar, and the bar "
-        f"does not say in which order.{rest}"
+        f"{words}: stop and target, or other orders that depend on each other, were reached in one bar, and a "
+        f"bar does not say in which order.{rest}"
     )
 
 

@@ -45,7 +45,7 @@ def _figures(run: Run) -> list[str]:
     lines = [f"  {words.NO_HEADLINE.capitalize()}; figures in-sample:"] if words.in_sample_only(run) else []
     lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in rows]
     if run.bounds:
-        meaning = "the order of events inside ambiguous bars, assumed each way"
+        meaning = "the order of events inside each bar, assumed each way"
         if not run.metrics.get("ambiguous_bars") and words.bounds_agree(run):
             meaning = "all one, no bar is ambiguous"
         lines.append(f"  [worst, chosen, best]: {meaning}")
