@@ -79,8 +79,8 @@ def ambiguity(run: Run) -> str:
     words = "1 ambiguous bar" if is_one else f"{show('ambiguous_bars', count)} ambiguous bars"
     rest = " Worst and best assume it each way." if run.bounds else ""
     return (
-        f"{words}: stop and target, or other orders that depend on each other, were reached in one bar, and a "
-        f"bar does not say in which order.{rest}"
+        f"{words}: stop and target, or other orders that depend on each other, were reached in one bar, "
+        f"and a bar does not say in which order.{rest}"
     )
 
 
