@@ -16,7 +16,6 @@ KIND_NAMES = ("market", "limit", "stop", "stop_limit", "trailing", "close", "liq
 
 # requests that are not orders
 CANCEL, CANCEL_ALL, AMEND = 10, 11, 12
-REQUEST_NAMES = {"cancel": CANCEL, "cancel_all": CANCEL_ALL, "amend": AMEND}
 
 BUY, SELL = 1, -1
 

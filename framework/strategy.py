@@ -18,7 +18,6 @@ HOOKS = {
     "on_timer": ("now", "broker"),
     "ask": ("view",),
 }
-COMPILED_HOOKS = ("on_bar", "on_fill", "on_order", "on_signal", "on_timer")
 LATER_HOOKS = ("on_trade", "on_book")
 SETTINGS = ("sample", "bars", "timer", "ask_every", "features", "warmup", "view", "instruments")
 PARAMETER_TYPES = {"int": int, "float": float, "bool": bool, "str": str}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from framework.engine.ledger import ceil_to, floor_to
-from framework.engine.order import finish, is_live, remaining
+from framework.engine.order import blank_order, finish, is_live, remaining
 from framework.engine.state import AT_OPEN, Sim
 from framework.jit import kernel
 from framework.records import (
@@ -13,7 +13,6 @@ from framework.records import (
     CANCELLED,
     FILLED,
     LIMIT,
-    NEVER,
     NONE,
     OPEN,
     PENDING,
@@ -33,40 +32,26 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
     """Append one reduce-only exit order that is already at the exchange."""
     c = sim.clock[0]
     entry = sim.orders[parent]
-    row = c["n_orders"]
+    row = blank_order(sim, entry["instrument"], kind, -entry["side"])
     child = sim.orders[row]
-    child["id"] = c["next_id"]
-    child["instrument"] = entry["instrument"]
-    child["kind"] = kind
-    child["side"] = -entry["side"]
     child["reduce_only"] = 1
     child["status"] = OPEN
     child["known"] = PENDING
     child["ts"] = ts
     child["arrival_ts"] = ts
-    child["end_ts"] = NEVER
-    child["expire_ts"] = NEVER
-    child["last_fill_ts"] = NEVER
-    child["asked_qty"] = math.nan
     child["qty"] = qty
-    child["share"] = math.nan
     child["price"] = price
     child["asked_price"] = price
     child["trigger"] = trigger
     child["asked_trigger"] = trigger
-    child["stop"] = math.nan
-    child["target"] = math.nan
     child["trail"] = trail
     child["extreme"] = fill_price
     child["parent"] = parent
     child["role"] = role
     child["seen_bar"] = sim.cursor[entry["instrument"]]["fill_bar"]
     child["works_in"] = child["seen_bar"] if place == AT_OPEN and c["next_bar_exits"] == 0 else NONE
-    child["group"] = 0
     sim.live[c["n_live"]] = row
     c["n_live"] += 1
-    c["n_orders"] += 1
-    c["next_id"] += 1
 
 
 @kernel(store=False)

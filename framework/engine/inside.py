@@ -8,7 +8,7 @@ from framework.engine.fills import execute
 from framework.engine.look import touched
 from framework.engine.margin import liquidate_in, way_to_liquidation
 from framework.engine.matching import sweep
-from framework.engine.order import finish, is_live, is_stop_type, marketable, trigger_level
+from framework.engine.order import finish, is_live, is_stop_type, level_of, marketable, trigger_level
 from framework.engine.state import INSIDE, Sim
 from framework.jit import kernel
 from framework.records import (
@@ -62,12 +62,6 @@ def depend(one, two):
         return True
     ungrouped = one["group"] == 0 or one["role"] != R_NONE or two["role"] != R_NONE
     return one["group"] == two["group"] and not ungrouped
-
-
-@kernel(store=False)
-def level_of(sim: Sim, order):
-    """Price at which an order that rests acts."""
-    return trigger_level(sim, order) if is_stop_type(order) else order["price"]
 
 
 @kernel(store=False)

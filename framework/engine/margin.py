@@ -11,7 +11,7 @@ import math
 
 from framework.engine.fills import write_fill
 from framework.engine.ledger import equity_of, notional, unrealised
-from framework.engine.order import finish, is_live
+from framework.engine.order import blank_order, finish, is_live
 from framework.engine.state import FORCED, J_LIQUIDATION, Sim
 from framework.jit import kernel
 from framework.records import (
@@ -19,7 +19,6 @@ from framework.records import (
     CANCELLED,
     INVERSE,
     LIQUIDATION,
-    NEVER,
     NONE,
     OPEN,
     PENDING,
@@ -109,34 +108,16 @@ def root(kind, multiplier, q, backing, reference, tier):
 @kernel(store=False)
 def add_forced(sim: Sim, k, qty, ts, reason):
     """Append the order row of a forced close."""
-    c = sim.clock[0]
-    row = c["n_orders"]
+    row = blank_order(sim, k, LIQUIDATION, SELL if sim.account[k]["position"] > 0.0 else BUY)
     order = sim.orders[row]
-    order["id"] = c["next_id"]
-    order["instrument"] = k
-    order["kind"] = LIQUIDATION
-    order["side"] = SELL if sim.account[k]["position"] > 0.0 else BUY
     order["reduce_only"] = 1
     order["status"] = OPEN
     order["known"] = PENDING
     order["reason"] = reason
     order["ts"] = ts
     order["arrival_ts"] = ts
-    order["expire_ts"] = NEVER
-    order["end_ts"] = NEVER
     order["asked_qty"] = qty
     order["qty"] = qty
-    order["share"] = math.nan
-    order["price"] = math.nan
-    order["asked_price"] = math.nan
-    order["trigger"] = math.nan
-    order["asked_trigger"] = math.nan
-    order["stop"] = math.nan
-    order["target"] = math.nan
-    order["trail"] = math.nan
-    order["parent"] = NONE
-    c["n_orders"] += 1
-    c["next_id"] += 1
     return row
 
 

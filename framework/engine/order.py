@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from framework.engine.latency import respond
 from framework.engine.ledger import nearest
 from framework.engine.state import Sim
 from framework.jit import kernel
-from framework.records import BUY, CLOSE, FILLED, NONE, OPEN, STOP, STOP_LIMIT, TRAILING
+from framework.records import BUY, CLOSE, FILLED, NEVER, NONE, OPEN, STOP, STOP_LIMIT, TRAILING
 
 
 @kernel(store=False)
@@ -18,6 +20,37 @@ def finish(sim: Sim, row, status, reason, ts):
     order["end_ts"] = ts
     if status != FILLED:
         respond(sim, row, NONE, ts, ts)
+
+
+@kernel(store=False)
+def blank_order(sim: Sim, k, kind, side):
+    """Append an order row with every field at its neutral value; return its row."""
+    c = sim.clock[0]
+    row = c["n_orders"]
+    order = sim.orders[row]
+    order["id"] = c["next_id"]
+    order["instrument"] = k
+    order["kind"] = kind
+    order["side"] = side
+    order["end_ts"] = NEVER
+    order["expire_ts"] = NEVER
+    order["last_fill_ts"] = NEVER
+    order["asked_qty"] = math.nan
+    order["asked_price"] = math.nan
+    order["asked_trigger"] = math.nan
+    order["qty"] = math.nan
+    order["share"] = math.nan
+    order["price"] = math.nan
+    order["trigger"] = math.nan
+    order["stop"] = math.nan
+    order["target"] = math.nan
+    order["trail"] = math.nan
+    order["parent"] = NONE
+    order["seen_bar"] = NONE
+    order["works_in"] = NONE
+    c["n_orders"] += 1
+    c["next_id"] += 1
+    return row
 
 
 @kernel(store=False)
@@ -54,6 +87,12 @@ def trigger_level(sim: Sim, order):
         level = order["extreme"] + order["side"] * order["trail"]
         return nearest(level, rule["tick"], rule["tick_inv"])
     return order["trigger"]
+
+
+@kernel(store=False)
+def level_of(sim: Sim, order):
+    """Price at which an order that rests acts."""
+    return trigger_level(sim, order) if is_stop_type(order) else order["price"]
 
 
 @kernel(store=False)

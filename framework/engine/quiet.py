@@ -11,7 +11,7 @@ import math
 from framework.engine.exchange import check_books
 from framework.engine.inside import trail_along
 from framework.engine.ledger import equity_of
-from framework.engine.order import is_stop_type, reached, trigger_level
+from framework.engine.order import is_stop_type, level_of, reached, trigger_level
 from framework.engine.state import Sim
 from framework.jit import kernel
 from framework.records import BUY, CLOSE, MARKET, NEVER, NONE, STOP_LIMIT, TRAILING
@@ -65,9 +65,9 @@ def fence_in(sim: Sim):
     for j in range(c["n_live"]):
         order = sim.orders[sim.live[j]]
         cur = sim.cursor[order["instrument"]]
-        is_stop = is_stop_type(order)
-        level = trigger_level(sim, order) if is_stop else order["price"]
-        if (order["side"] == BUY) == is_stop:  # a stop to buy, a limit to sell: reached from below
+        level = level_of(sim, order)
+        # a stop to buy, a limit to sell: reached from below
+        if (order["side"] == BUY) == is_stop_type(order):
             cur["ceiling"] = min(cur["ceiling"], level)
         else:
             cur["floor"] = max(cur["floor"], level)

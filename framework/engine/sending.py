@@ -6,6 +6,7 @@ import math
 
 from framework.engine.latency import latency_row
 from framework.engine.ledger import ceil_to, floor_to, nearest
+from framework.engine.order import blank_order
 from framework.engine.requests import send
 from framework.engine.state import E_ARGUMENT, E_NUMBER, E_TOO_MANY, Sim
 from framework.jit import kernel
@@ -82,36 +83,19 @@ def passive(rule, side, price):
 
 @kernel(store=False)
 def new_row(sim: Sim, k, kind, side, qty, share, price):
-    """Append an order row with every field at its neutral value."""
+    """Append the row of an order that is about to travel, and list it as the strategy's."""
     c = sim.clock[0]
-    row = c["n_orders"]
+    row = blank_order(sim, k, kind, side)
     o = sim.orders[row]
-    o["id"] = c["next_id"]
-    o["instrument"] = k
-    o["kind"] = kind
-    o["side"] = side
     o["status"] = PENDING
     o["known"] = OPEN
     o["ts"] = c["now"]
     o["arrival_ts"] = arrival_of(sim, k)
-    o["end_ts"] = NEVER
-    o["expire_ts"] = NEVER
-    o["last_fill_ts"] = NEVER
     o["asked_qty"] = qty
     o["asked_price"] = price
     o["qty"] = qty
     o["share"] = share
     o["price"] = price
-    o["trigger"] = NAN
-    o["asked_trigger"] = NAN
-    o["stop"] = NAN
-    o["target"] = NAN
-    o["trail"] = NAN
-    o["parent"] = NONE
-    o["seen_bar"] = NONE
-    o["works_in"] = NONE
-    c["n_orders"] += 1
-    c["next_id"] += 1
     sim.mine[c["n_mine"]] = row
     c["n_mine"] += 1
     return row

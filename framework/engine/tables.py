@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,6 @@ class Setup:
     timer: int = 0
     script: Rows | None = None  # REQUEST rows of replay_orders
     orders: Rows | None = None  # ORDER rows the script sends
-    script_size: int = field(default=0)
 
 
 class Tables:
