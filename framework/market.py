@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from framework import market_bars, market_cover, market_parts, market_streams
 from framework.errors import ConfigError, DataError, near
-from framework.instruments import Instrument, instrument
+from framework.instruments import Instrument
 from framework.market_bars import Gap
 from framework.market_parts import FIRST, LAST, gap_words, nothing
+from framework.market_ticks import Book
 from framework.market_view import View
 from framework.times import format_interval, format_time, parse_interval, parse_time
 
@@ -65,8 +66,9 @@ class Market:
     features : dict of name to (instrument or -1, FEATURE array)
     signals : SIGNAL array
         Sorted by arrival_ts, equal arrivals in file order.
-    trades, books : dict
-        Empty: the seat of tick streams.
+    trades, liquidations : dict of instrument to TRADE array
+    books : dict of instrument to Book
+    quotes : dict of instrument to QUOTE array
     name : str
     remarks : tuple of str
         What its makers say of the data (SYNTHETIC, partial bars); `notes` adds what is seen in it.
@@ -83,7 +85,9 @@ class Market:
     features: dict[str, tuple[int, Rows]] = field(default_factory=dict)
     signals: Rows = field(default_factory=lambda: nothing("signal"))
     trades: dict[int, Rows] = field(default_factory=dict)
-    books: dict[int, Rows] = field(default_factory=dict)
+    books: dict[int, Book] = field(default_factory=dict)
+    quotes: dict[int, Rows] = field(default_factory=dict)
+    liquidations: dict[int, Rows] = field(default_factory=dict)
     name: str = "market"
     remarks: tuple[str, ...] = ()
     derived: frozenset[Key] = frozenset()
@@ -132,7 +136,7 @@ class Market:
         if gaps not in GAPS:
             raise ConfigError(f"gaps: unknown {gaps!r}; {near(str(gaps), GAPS)}")
         source = source or name or "frame"
-        what = as_instrument(instrument)
+        what = market_parts.as_instrument(instrument)
         rows, length = market_bars.build_bars(frame, interval, stamp, time, unit, source)
         gap = market_bars.count_gaps(rows, 0, length)
         if gap is not None and gaps == "refuse":
@@ -343,8 +347,3 @@ class Market:
     @cached_property
     def _hash(self) -> str:
         return market_parts.content_digest(self)
-
-
-def as_instrument(what: Instrument | str) -> Instrument:
-    """Return an Instrument as it is, an id with the built-in rules of its venue."""
-    return what if isinstance(what, Instrument) else instrument(what)

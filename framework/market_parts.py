@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from framework import market_cover, market_streams
 from framework.errors import ConfigError, DataError, near
-from framework.instruments import Instrument
+from framework.instruments import Instrument, instrument
 from framework.market_bars import Gap
 from framework.records import BAR, FEATURE, FUNDING, MARK, SIGNAL
 from framework.times import format_interval, format_time
@@ -35,6 +35,11 @@ FIRST, LAST = -(2**62), 2**62  # open ends of a slice
 def nothing(layout: str) -> Rows:
     """Return no rows of a layout: "bar", "funding", "mark", "feature" or "signal"."""
     return market_streams.frozen(np.empty(0, dtype=LAYOUTS[layout]))
+
+
+def as_instrument(what: Instrument | str) -> Instrument:
+    """Return an Instrument as it is, an id with the built-in rules of its venue."""
+    return what if isinstance(what, Instrument) else instrument(what)
 
 
 def instrument_number(instruments: Sequence[Instrument], what: int | str | None) -> int:

@@ -50,6 +50,7 @@ REASONS = (
     "target",  # 18
     "trail",  # 19
     "price below zero",  # 20
+    "book exhausted",  # 21
 )
 (
     R_NONE,
@@ -73,7 +74,8 @@ REASONS = (
     R_TARGET,
     R_TRAIL,
     R_PRICE,
-) = range(21)
+    R_DEPTH,
+) = range(22)
 
 # instrument kinds
 SPOT, LINEAR, INVERSE = 0, 1, 2
@@ -114,6 +116,38 @@ FUNDING = np.dtype(
 MARK = np.dtype([("ts", "i8"), ("price", "f8")])
 
 FEATURE = np.dtype([("ts", "i8"), ("value", "f8")])  # ts = when the value could be known
+
+TRADE = np.dtype(
+    [
+        ("ts", "i8"),  # ns; effective exchange time: min(running max of the file's stamps, local_ts)
+        ("local_ts", "i8"),  # ns; arrival here
+        ("raw_ts", "i8"),  # ns; exchange time as the file has it: bars are built by it
+        ("lots", "i8"),  # quantity in lots of the instrument
+        ("tick", "i4"),  # price in ticks of the instrument
+        ("side", "i4"),  # of the taker: +1 bought, -1 sold, 0 unknown
+    ]
+)
+
+MESSAGE = np.dtype(
+    [
+        ("ts", "i8"),  # ns; effective exchange time of the message's last row
+        ("local_ts", "i8"),  # ns; arrival here
+        ("first", "i8"),  # its first row in keys and lots; the next message's is the end
+    ]
+)
+
+QUOTE = np.dtype(
+    [
+        ("ts", "i8"),  # ns; effective exchange time
+        ("local_ts", "i8"),
+        ("bid", "f8"),  # NaN = that side is empty
+        ("bid_size", "f8"),
+        ("ask", "f8"),
+        ("ask_size", "f8"),
+    ]
+)
+
+UNKNOWN = -1  # lots of a level that left the visible depth: not empty, not known
 
 SIGNAL = np.dtype(
     [
