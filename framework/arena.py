@@ -214,17 +214,17 @@ def facade(cls: type) -> Callable[..., Any]:
 def twin(cls: type, name: str, function: Callable[..., Any], *, is_property: bool = False) -> None:
     """Offer `function` as a method (or property) of the facade `cls`, in Python and in compiled code.
 
-    The same source runs in both worlds. `function` takes the tuple as its first argument, named `broker`.
+    The same source runs in both worlds. `function` takes the tuple as its first argument.
     """
     setattr(cls, name, property(function) if is_property else function)
     if not jit_enabled():
         return
+
+    def typing(*args: Any, **kwargs: Any) -> Any:
+        return function
+
+    typing.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     if is_property:
-        overload_attribute(FACADES[cls], name, inline="always", strict=False)(lambda broker: function)
+        overload_attribute(FACADES[cls], name, inline="always", strict=False)(typing)
     else:
-
-        def typing(*args: Any, **kwargs: Any) -> Any:
-            return function
-
-        typing.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         overload_method(FACADES[cls], name, strict=False)(typing)

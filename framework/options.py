@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from framework.errors import ConfigError, near
 from framework.instruments import Instrument
-from framework.records import INTRABAR_NAMES, MARGIN_NAMES
+from framework.records import INTRABAR_NAMES, MARGIN_NAMES, POWER, QUEUE_NAMES, TRIGGER_NAMES
 from framework.times import format_interval, parse_duration, parse_time
 
 DEFAULT_FEE = 0.001  # where no venue fee is known
@@ -119,13 +119,18 @@ class Latency:
 
 @dataclass(frozen=True)
 class Fills:
-    """How orders meet bars.
+    """How orders meet bars, trades and books.
 
     at : "open" fills a decision at the next bar's open, "close" at the close it was made at.
     intrabar : which of two levels touched by one bar came first: "worst", "best", "open_first".
     exits_from : "entry_bar" or "next_bar": when a bracket's exits begin to work.
     grace : share of the bar's length in which an arriving order still gets its open.
-    queue, partial : for books and trades. volume_share : at most this share of a bar's volume fills.
+    queue : in a book, what moves a resting limit forward beside trades: "risk_averse" (nothing but a level
+        smaller than its queue), "power:N", "log" (cancels are shared by who stands ahead and behind), "front"
+        (it stands first), "back" (trades only).
+    partial : False fills a touched order whole, at the best price.
+    trigger : price that triggers stops on ticks: "trade", "mark" or "quote".
+    volume_share : at most this share of a bar's (or, without a book, a trade's) volume fills.
     slip_in_range : slipped prices stay inside the bar. stop_at_level : stops fill without slippage.
     limit_slips : a limit that a bar opens beyond pays slippage, down to its limit.
     stop_first : a stop touched anywhere in a bar comes before its target, even one met at the open.
@@ -137,6 +142,7 @@ class Fills:
     grace: float = 0.02
     queue: str = "risk_averse"
     partial: bool = True
+    trigger: str = "trade"
     volume_share: float | None = None
     slip_in_range: bool = False
     stop_at_level: bool = False
@@ -148,6 +154,7 @@ class Fills:
             ("at", ("open", "close")),
             ("intrabar", INTRABAR_NAMES),
             ("exits_from", ("entry_bar", "next_bar")),
+            ("trigger", TRIGGER_NAMES),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -155,6 +162,7 @@ class Fills:
         for name in ("partial", "slip_in_range", "stop_at_level", "limit_slips", "stop_first"):
             if not isinstance(getattr(self, name), (bool, np.bool_)):
                 raise ConfigError(f"Fills({name}={getattr(self, name)!r}): must be True or False")
+        queue_model(self.queue)
         fraction("Fills(grace)", self.grace, 0.0, 1.0)
         if (
             self.volume_share is not None
@@ -165,11 +173,6 @@ class Fills:
     @classmethod
     def like(cls, tool: str) -> Fills:
         """Return the fill rules of another tool, so that its users can check us order by order."""
-        if tool == "hftbacktest":
-            raise ConfigError(
-                "Fills.like('hftbacktest'): its rules are for books and trades and wait for tick data; "
-                f"for candles choose from {', '.join(PRESETS)}"
-            )
         if tool not in PRESETS:
             raise ConfigError(f"Fills.like({tool!r}): {near(tool, PRESETS)}")
         return cls(**PRESETS[tool])
@@ -186,7 +189,25 @@ PRESETS: dict[str, dict[str, Any]] = {
         "limit_slips": True,
         "stop_first": True,
     },
+    "hftbacktest": {"queue": "risk_averse", "partial": False},
 }
+
+
+def queue_model(text: Any) -> tuple[int, float]:
+    """Return the code of a queue model and its power, 1 where it has none."""
+    name, colon, power = str(text).partition(":")
+    if name == QUEUE_NAMES[POWER]:
+        try:
+            number = float(power)
+        except ValueError:
+            number = math.nan
+        if not 0.0 < number <= 100.0:
+            raise ConfigError(f'Fills(queue={text!r}): say the power, at most 100, like "power:3"')
+        return POWER, number
+    if colon or name not in QUEUE_NAMES:
+        choices = ["power:3" if n == "power" else n for n in QUEUE_NAMES]
+        raise ConfigError(f"Fills(queue={text!r}): {near(str(text), choices)}")
+    return QUEUE_NAMES.index(name), 1.0
 
 
 @dataclass(frozen=True)
@@ -238,6 +259,10 @@ def engine_options(
         "feed": latency.feed_ns,
         "strict": int(strict),
         "tight": 1,
+        "queue": queue_model(fills.queue)[0],
+        "power": queue_model(fills.queue)[1],
+        "whole": int(not fills.partial),
+        "trigger": TRIGGER_NAMES.index(fills.trigger),
         "max_order_notional": limits.max_order_notional or 0.0,
         "max_position_notional": limits.max_position_notional or 0.0,
     }

@@ -103,7 +103,8 @@ class Outcome:
         return pl.DataFrame(
             {
                 "order_id": f["order_id"], "ts": f["ts"], "seen_ts": f["seen_ts"],
-                "bar_open_ts": f["bar_open_ts"], "instrument": names(f["instrument"], self.ids),
+                "bar_open_ts": pl.Series(f["bar_open_ts"]).set(pl.Series(f["bar_open_ts"] < 0), None),
+                "instrument": names(f["instrument"], self.ids),
                 "side": pl.Series([SIDES[s] for s in f["side"].tolist()], dtype=pl.String),
                 "price": f["price"], "qty": f["qty"], "fee": f["fee"], "maker": f["maker"] == 1,
             }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from framework.engine.tables import Setup
+from framework.engine.tick_tables import has_ticks
 from framework.errors import ConfigError, DataError
 from framework.market import Market
 from framework.options import Costs, Fills, Latency, Risk, engine_options
@@ -40,7 +41,8 @@ class Plan:
         )
         return Setup(
             cash=self.cash, options=options, maker=[m for m, _ in fees], taker=[t for _, t in fees],
-            latency=[self.latency.rows(one.venue) for one in self.market.instruments], **more,
+            latency=[self.latency.rows(one.venue) for one in self.market.instruments],
+            step=parse_duration(self.sample) if self.sample else 0, **more,
         )  # fmt: skip
 
     def with_answers(self, asked: Answers | None) -> Plan:
@@ -59,8 +61,11 @@ class Plan:
         engine_options(
             self.costs, self.latency, self.fills, self.leverage, self.margin, self.risk, self.strict
         )  # refuses what is out of range, before anything is asked
-        if not any(len(self.market.match_bars(k)) for k in range(len(self.market.instruments))):
-            raise DataError(f"market {self.market.name}: it has no bars to replay")
+        if not any(
+            has_ticks(self.market, k) or len(self.market.match_bars(k))
+            for k in range(len(self.market.instruments))
+        ):
+            raise DataError(f"market {self.market.name}: it has no bars, trades or books to replay")
         settles = {one.settle for one in self.market.instruments}
         if len(settles) > 1:
             shown = ", ".join(f"{one.id} in {one.settle}" for one in self.market.instruments)

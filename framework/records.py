@@ -89,6 +89,12 @@ INTRABAR_NAMES = ("worst", "best", "open_first")
 CROSS, ISOLATED = 0, 1
 MARGIN_NAMES = ("cross", "isolated")
 
+# queue models of books, and what triggers stops there
+RISK_AVERSE, POWER, LOG, FRONT, BACK = 0, 1, 2, 3, 4
+QUEUE_NAMES = ("risk_averse", "power", "log", "front", "back")
+BY_TRADE, BY_MARK, BY_QUOTE = 0, 1, 2
+TRIGGER_NAMES = ("trade", "mark", "quote")
+
 # market regimes and decision status of a signal row
 REGIMES = ("trending_up", "trending_down", "ranging", "volatile", "uncertain")
 DIRECTIONS = {"long": 1, "short": -1, "neutral": 0}
@@ -207,6 +213,10 @@ ORDER_FIELDS = (
     ("dropped", "i8"),  # 1 = its group filled while it travelled: it ends when it arrives
     ("known", "i8"),  # status as the strategy knows it
     ("known_filled", "f8"),
+    ("tick", "i8"),  # limit price in ticks, while it rests in a book
+    ("ahead", "f8"),  # lots before it in the queue
+    ("level", "f8"),  # lots shown at its level when they last changed
+    ("traded", "f8"),  # lots traded there since
 )
 ORDER = np.dtype(list(ORDER_FIELDS))
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from framework.engine import plain, translate
+from framework.engine import translate
 from framework.engine.calls import step
-from framework.engine.rehearse import rehearse
-from framework.engine.replay import advance_at
+from framework.engine.rehearse import loop_of, rehearse
 from framework.engine.state import (
     E_ARGUMENT,
     E_IDENTITY,
@@ -24,11 +23,12 @@ from framework.engine.state import (
     NUMBERS,
 )
 from framework.engine.tables import Setup, Tables
+from framework.engine.tick_calls import advance_of
 from framework.errors import FrameworkError, OrderRejected, StrategyError, near
-from framework.jit import is_cold, jit_enabled, mark_warm, native
+from framework.jit import is_cold, jit_enabled, mark_warm
 from framework.market import Market, View
 from framework.plan import Plan
-from framework.strategy import Strategy, hooks_of, need_hook, parameters_of
+from framework.strategy import TICK_HOOKS, Strategy, hooks_of, need_hook, parameters_of
 from framework.times import format_time, parse_duration, parse_interval
 
 Say = Callable[[str], None]
@@ -119,7 +119,7 @@ def engine_setup(made: Strategy, plan: Plan) -> Setup:
         raise StrategyError(f'{who}.timer must be longer than 0, like "15m", not {made.timer!r}')
     return plan.setup(
         features=made.features, bars=parse_interval(made.bars) if made.bars else None,
-        timer=timer,
+        timer=timer, shows_bars="on_bar" in hooks_of(type(made)),
     )  # fmt: skip
 
 
@@ -127,8 +127,13 @@ def wake(tables: Tables, made: Strategy) -> None:
     """Tell the engine which hooks exist, and hold on_bar back during the warm-up."""
     hooks = hooks_of(type(made))
     c = tables.clock
-    for event in ("fill", "order", "signal", "bar"):
+    for event in ("fill", "order", "signal", "bar", "trade", "book"):
         c[f"wake_{event}"] = int(f"on_{event}" in hooks)
+    if not c["ticks"] and (wrong := hooks & set(TICK_HOOKS)):
+        raise StrategyError(
+            f"{type(made).__name__}.{min(wrong)}: the market has bars only; trade and book hooks need trades "
+            "and a book (framework.data.from_tardis, or sample = \"ticks\")"
+        )
     if "on_timer" not in hooks:
         c["timer_step"] = 0
     elif not made.timer:
@@ -144,10 +149,10 @@ def run_compiled(
     """Run compiled hooks to the end."""
     if say is not None and is_cold():
         say("compiling the engine for this machine, once (it is kept for later runs)")
-    advance = native(advance_at)
+    advance = advance_of(tables.sim)
     mark_warm()
     if code is None or code.fields != translate.fields_of(made):
-        code = translate.translate(made)
+        code = translate.translate(made, bool(tables.clock["ticks"]))
         rehearse(made, code, plan.market, lambda m: fresh(type(made), made.params, m, plan.latency.feed_ns),
                  lambda m: (engine_setup(made, replace(plan, market=m)), wake), say)  # fmt: skip
     me = code.pack(made)
@@ -161,7 +166,7 @@ def run_compiled(
 
 def run_plain(made: Strategy, tables: Tables, progress: Callable[[int], None] | None) -> int:
     """Run plain Python hooks to the end."""
-    return plain.Loop(tables, made, made.features, getattr(made, "view", None)).run(progress)
+    return loop_of(tables)(tables, made, made.features, getattr(made, "view", None)).run(progress)
 
 
 def finish(tables: Tables, code: int, who: str) -> None:
@@ -197,7 +202,7 @@ def finish(tables: Tables, code: int, who: str) -> None:
 
 def call_until_done(tables: Tables) -> int:
     """Run scripted orders to the end: nobody is woken."""
-    advance = native(advance_at)
+    advance = advance_of(tables.sim)
     while True:
         code = step(advance, tables.address)
         if code != GROW:

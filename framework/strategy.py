@@ -15,10 +15,12 @@ HOOKS = {
     "on_fill": ("fill", "broker"),
     "on_order": ("order", "broker"),
     "on_signal": ("signal", "broker"),
+    "on_trade": ("trade", "broker"),
+    "on_book": ("book", "broker"),
     "on_timer": ("now", "broker"),
     "ask": ("view",),
 }
-LATER_HOOKS = ("on_trade", "on_book")
+TICK_HOOKS = ("on_trade", "on_book")  # of markets with trades or books
 SETTINGS = ("sample", "bars", "timer", "ask_every", "features", "warmup", "view", "instruments")
 PARAMETER_TYPES = {"int": int, "float": float, "bool": bool, "str": str}
 UNSET = -math.inf
@@ -258,16 +260,12 @@ def parse_value(owner: str, name: str, kind: type, text: str) -> Any:
 def check_hooks(cls: type[Strategy]) -> None:
     """Refuse what a class itself defines as on_... or ask... and no run would call, or could not call.
 
-    Those are names that are no hook, hooks that wait for tick data or portfolio prompts, and hooks with other
-    parameters than (self, event, broker).
+    Those are names that are no hook, hooks that wait for portfolio prompts, and hooks with other parameters
+    than (self, event, broker).
     """
     for name, value in vars(cls).items():
         if not callable(value) or not name.startswith(("on_", "ask")):
             continue
-        if name in LATER_HOOKS:
-            raise StrategyError(
-                f"{cls.__name__}.{name}: trade and book hooks need a tick market; this is a candle engine"
-            )
         if name == "ask_portfolio":
             raise StrategyError(
                 f"{cls.__name__}.ask_portfolio is never called: portfolio prompts are not there yet; "

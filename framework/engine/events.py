@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from framework.engine.state import Sim
+from framework.engine.taking import price_at, qty_of
+from framework.engine.ticks import ticks_at
 from framework.jit import kernel
 
 
@@ -63,6 +65,27 @@ class OrderEvent(NamedTuple):
     status: int
     reason: int
     filled: float
+
+
+class Trade(NamedTuple):
+    """A trade of the feed as `on_trade` gets it: `ts` at the exchange, `local_ts` here, `side` of the taker.
+    """
+
+    instrument: int
+    ts: int
+    local_ts: int
+    price: float
+    qty: float
+    side: int
+
+
+@kernel(store=False)
+def trade_event(sim: Sim, k, row):
+    """Build the event of one trade."""
+    t = ticks_at(sim.cursor[k]["ticks"])
+    x = t.trades[row]
+    p = t.place[0]
+    return Trade(k, x["raw_ts"], x["local_ts"], price_at(p, x["tick"]), qty_of(p, x["lots"]), x["side"])
 
 
 @kernel(store=False)

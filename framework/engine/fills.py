@@ -77,23 +77,44 @@ def share_qty(sim: Sim, k, share, free, price):
 
 
 @kernel(store=False)
+def closing_qty(sim: Sim, row, ts):
+    """Quantity a close would fill now, cut to the position; 0 when it ended here instead."""
+    order = sim.orders[row]
+    q = sim.account[order["instrument"]]["position"]
+    if q == 0.0:
+        finish(sim, row, CANCELLED, R_FLAT, ts)
+        return 0.0
+    if order["side"] == 0:
+        order["side"] = SELL if q > 0.0 else BUY
+        order["qty"] = abs(q)
+    if (q > 0.0) == (order["side"] == BUY):
+        finish(sim, row, CANCELLED, R_FLAT, ts)
+        return 0.0
+    order["qty"] = min(order["qty"], order["filled"] + abs(q))
+    return remaining(order)
+
+
+@kernel(store=False)
+def reducing_qty(sim: Sim, row, ts):
+    """Rest of a sized order, a reduce-only one cut to the position; 0 when it ended here instead."""
+    order = sim.orders[row]
+    q = sim.account[order["instrument"]]["position"]
+    if order["reduce_only"] == 1:
+        if q == 0.0 or (q > 0.0) == (order["side"] == BUY):
+            finish(sim, row, CANCELLED, R_REDUCE_ONLY, ts)
+            return 0.0
+        order["qty"] = min(order["qty"], order["filled"] + abs(q))
+    return remaining(order)
+
+
+@kernel(store=False)
 def wanted(sim: Sim, row, raw, bar, ts):
     """Quantity the order would fill now; 0 when it ended here instead. Sizes closes and shares."""
     order = sim.orders[row]
     k = order["instrument"]
     q = sim.account[k]["position"]
     if order["kind"] == CLOSE:
-        if q == 0.0:
-            finish(sim, row, CANCELLED, R_FLAT, ts)
-            return 0.0
-        if order["side"] == 0:
-            order["side"] = SELL if q > 0.0 else BUY
-            order["qty"] = abs(q)
-        if (q > 0.0) == (order["side"] == BUY):
-            finish(sim, row, CANCELLED, R_FLAT, ts)
-            return 0.0
-        order["qty"] = min(order["qty"], order["filled"] + abs(q))
-        return remaining(order)
+        return closing_qty(sim, row, ts)
     if math.isnan(order["qty"]):
         opens = q == 0.0 or (q > 0.0) == (order["side"] == BUY)
         taker = order["kind"] != LIMIT and order["kind"] != STOP_LIMIT
@@ -106,12 +127,7 @@ def wanted(sim: Sim, row, raw, bar, ts):
         if order["qty"] <= 0.0:
             finish(sim, row, REJECTED, R_LOT if free > 0.0 else R_MARGIN, ts)
             return 0.0
-    if order["reduce_only"] == 1:
-        if q == 0.0 or (q > 0.0) == (order["side"] == BUY):
-            finish(sim, row, CANCELLED, R_REDUCE_ONLY, ts)
-            return 0.0
-        order["qty"] = min(order["qty"], order["filled"] + abs(q))
-    return remaining(order)
+    return reducing_qty(sim, row, ts)
 
 
 @kernel(store=False)
@@ -276,22 +292,31 @@ def objection(sim: Sim, k, order, price):
 def execute(sim: Sim, row, raw, ts, bar, maker, slips, place):
     """Fill what can be filled of order `row` at raw price `raw`; return the filled quantity.
 
-    Checks in this order: what is wanted, risk, volume, FOK, minimum value, buying power.
+    Checks in this order: what is wanted, volume, minimum value, buying power, risk.
     """
     order = sim.orders[row]
     k = order["instrument"]
-    rule = sim.rules[k]
     sim.account[k]["mark"] = raw
     qty = wanted(sim, row, raw, bar, ts)
     if qty <= 0.0:
         return 0.0
-    side = order["side"]
     qty = volume_left(sim, k, qty, bar)
     if qty <= 0.0:
         return 0.0
     q = sim.account[k]["position"]
-    opens = q == 0.0 or (q > 0.0) == (side == BUY) or qty > abs(q) * (1.0 + 1e-9)
-    price = slipped(sim, side, raw, qty, bar, opens) if slips else raw
+    opens = q == 0.0 or (q > 0.0) == (order["side"] == BUY) or qty > abs(q) * (1.0 + 1e-9)
+    price = slipped(sim, order["side"], raw, qty, bar, opens) if slips else raw
+    return complete(sim, row, qty, raw, price, ts, bar, maker, slips, place)
+
+
+@kernel(store=False)
+def complete(sim: Sim, row, qty, raw, price, ts, bar, maker, slips, place):
+    """Fill `qty` at `price` as far as the venue and the account allow; return the filled quantity."""
+    order = sim.orders[row]
+    k = order["instrument"]
+    rule = sim.rules[k]
+    side = order["side"]
+    q = sim.account[k]["position"]
     reason = objection(sim, k, order, price)
     if reason != R_NONE:
         finish(sim, row, REJECTED, reason, ts)

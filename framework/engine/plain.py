@@ -189,7 +189,7 @@ class PlainBroker:
         check_numbers("amend", ("qty", "price", "trigger", "stop", "target"), values)
         send_amends(address, int(order_id), *values)
 
-    def at(self, instrument: int) -> PlainBroker:
+    def at(self, instrument: int) -> Any:
         brokers = self._loop.brokers
         if not 0 <= instrument < len(brokers):
             raise OrderRejected(f"at({instrument}): the market has instruments 0 to {len(brokers) - 1}")
@@ -207,6 +207,8 @@ class PlainBroker:
 class Loop:
     """One run of a strategy written in plain Python."""
 
+    broker_class: Any = PlainBroker
+
     def __init__(
         self, tables: Tables, strategy: Any, features: tuple[str, ...] = (), view: Any = None
     ) -> None:
@@ -216,7 +218,7 @@ class Loop:
         self.view = view
         self.row = 0  # first bar the kernel has not passed, while bars pass without it
         self.sent = False
-        self.brokers = [PlainBroker(self, k) for k in range(int(tables.clock["n"]))]
+        self.brokers = [self.broker_class(self, k) for k in range(int(tables.clock["n"]))]
         self.applied = -1
         self.block: list[Any] = []
         self.make_bar = bar_class(0)

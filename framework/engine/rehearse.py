@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from framework.engine import plain, translate
-from framework.engine.replay import advance_at
+from framework.engine import plain, plain_ticks, translate
 from framework.engine.state import GROW
 from framework.engine.tables import Setup, Tables
+from framework.engine.tick_calls import advance_of
+from framework.engine.tick_tables import has_ticks
 from framework.errors import StrategyError
-from framework.jit import native
 from framework.market import Market
 
 EVENTS = 2_000
@@ -23,10 +23,22 @@ def opening(market: Market) -> Market:
     """Return the first events of a market."""
     last = 0
     for k in range(len(market.instruments)):
+        if has_ticks(market, k):
+            last = max(last, opening_of_ticks(market, k))
+            continue
         bars = market.match_bars(k)
         if len(bars):
             last = max(last, int(bars["close_ts"][min(EVENTS, len(bars)) - 1]))
     return market.slice(None, last) if last < market.stop else market
+
+
+def opening_of_ticks(market: Market, k: int) -> int:
+    """Return when the first trades and messages of an instrument have arrived."""
+    last = 0
+    for rows in (market.trades.get(k), market.books[k].messages[:-1] if k in market.books else None):
+        if rows is not None and len(rows):
+            last = max(last, int(rows["local_ts"][min(EVENTS, len(rows)) - 1]))
+    return last
 
 
 def rehearse(
@@ -70,14 +82,19 @@ def rehearse(
     PASSED.add(key)
 
 
+def loop_of(tables: Tables) -> type[plain.Loop]:
+    """Return the plain driver of a run."""
+    return plain_ticks.TickLoop if tables.clock["ticks"] else plain.Loop
+
+
 def run_written(one: Any, tables: Tables) -> None:
     """Run the hooks as they are written."""
-    plain.Loop(tables, one, one.features).run()
+    loop_of(tables)(tables, one, one.features, getattr(one, "view", None)).run()
 
 
 def run_compiled(code: translate.Compiled, one: Any, tables: Tables) -> None:
     """Run the compiled hooks."""
-    advance = native(advance_at)
+    advance = advance_of(tables.sim)
     me = code.pack(one)
     while translate.call(code, tables.address, me, advance) == GROW:
         tables.grow()

@@ -135,8 +135,8 @@ def see(sim: Sim):
 
 
 @kernel(store=False)
-def next_hook(sim: Sim):
-    """Say whom to wake at this local time; DONE when everybody has been."""
+def next_answer_hook(sim: Sim):
+    """Say whether an answer or a signal is still to be shown; DONE when none is."""
     c = sim.clock[0]
     while c["shown"] < c["applied"]:
         answer = sim.responses[c["shown"]]
@@ -155,6 +155,16 @@ def next_hook(sim: Sim):
         c["signal"] += 1
         if c["wake_signal"] == 1 and sim.signals[c["row"]]["status"] == 0:
             return WAKE_SIGNAL
+    return DONE
+
+
+@kernel(store=False)
+def next_hook(sim: Sim):
+    """Say whom to wake at this local time; DONE when everybody has been."""
+    c = sim.clock[0]
+    code = next_answer_hook(sim)
+    if code != DONE:
+        return code
     k = next_bar_hook(sim)
     while k != NONE:
         c["instrument"] = k

@@ -121,22 +121,22 @@ def is_younger(one, row, two, other):
 
 
 @kernel(store=False)
-def accept(sim: Sim, row, ts):
-    """A new order reaches the exchange."""
+def admit(sim: Sim, row, ts):
+    """Let a new order reach the exchange: True when it works there from now on."""
     c = sim.clock[0]
     order = sim.orders[row]
     if order["status"] != PENDING:
-        return
+        return False
     if c["bust"] == 0 and order["dropped"] == 1:
         finish(sim, row, CANCELLED, R_GROUP, ts)
-        return
+        return False
     if c["bust"] == 0 and order["expire_ts"] <= ts:
         finish(sim, row, EXPIRED, R_EXPIRED, ts)
-        return
+        return False
     reason = refusal(sim, order)
     if reason != R_NONE:
         finish(sim, row, REJECTED, reason, ts)
-        return
+        return False
     order["status"] = OPEN
     j = c["n_live"]
     while j > 0 and is_younger(sim.orders[sim.live[j - 1]], sim.live[j - 1], order, row):
@@ -145,7 +145,14 @@ def accept(sim: Sim, row, ts):
     sim.live[j] = row
     c["n_live"] += 1
     c["expiry"] = min(c["expiry"], order["expire_ts"])
-    first_look(sim, row, ts, True)
+    return True
+
+
+@kernel(store=False)
+def accept(sim: Sim, row, ts):
+    """A new order reaches the exchange."""
+    if admit(sim, row, ts):
+        first_look(sim, row, ts, True)
 
 
 @kernel(store=False)
@@ -166,12 +173,15 @@ def cancel_all(sim: Sim, k, ts):
 
 
 @kernel(store=False)
-def amend(sim: Sim, j, ts):
-    """Replace quantity, price, trigger or bracket levels; a quantity at or below what is filled cancels."""
+def change(sim: Sim, j, ts):
+    """Give an order new values; True when its price or trigger is new and it works: it looks again.
+
+    A quantity at or below what is filled cancels.
+    """
     request = sim.requests[j]
     order = sim.orders[request["row"]]
     if not is_live(order) and order["status"] != PENDING:
-        return
+        return False
     if not math.isnan(request["stop"]):
         order["stop"] = request["stop"]
     if not math.isnan(request["target"]):
@@ -179,19 +189,26 @@ def amend(sim: Sim, j, ts):
     if not math.isnan(request["qty"]):
         if request["qty"] <= order["filled"] * (1.0 + 1e-9):
             finish(sim, request["row"], CANCELLED, R_CANCEL, ts)
-            return
+            return False
         order["qty"] = request["qty"]
     if math.isnan(request["price"]) and math.isnan(request["trigger"]):
-        return
+        return False
     if not math.isnan(request["price"]) and order["kind"] != MARKET:
         order["price"] = request["price"]
     if not math.isnan(request["trigger"]):
         order["trigger"] = request["trigger"]
-    if is_live(order):
+    return is_live(order)
+
+
+@kernel(store=False)
+def amend(sim: Sim, j, ts):
+    """Replace quantity, price, trigger or bracket levels of an order."""
+    if change(sim, j, ts):
         # a new price is a new order at the venue: it looks at the market again and may take
-        order["seen_bar"] = NONE
-        order["works_in"] = NONE
-        first_look(sim, request["row"], ts, False)
+        row = sim.requests[j]["row"]
+        sim.orders[row]["seen_bar"] = NONE
+        sim.orders[row]["works_in"] = NONE
+        first_look(sim, row, ts, False)
 
 
 @kernel(store=False)

@@ -15,7 +15,7 @@ import numpy as np
 from framework.errors import StrategyError, near
 from framework.records import TIF_NAMES
 
-HOOK_NAMES = ("on_bar", "on_fill", "on_order", "on_signal", "on_timer")
+HOOK_NAMES = ("on_bar", "on_fill", "on_order", "on_signal", "on_timer", "on_trade", "on_book")
 ALLOWED_MODULES = ("math", "numpy", "framework")
 Edit = tuple[int, int, int, int, str]
 

@@ -55,6 +55,8 @@ CURSOR = np.dtype(
         ("ceiling", "f8"),  # and below this one
         ("fill_bar", "i8"),  # bar the fill under way belongs to
         ("ambiguous_bar", "i8"),  # last bar counted as ambiguous
+        ("ticks", "i8"),  # address of its tick streams; 0 = none
+        ("shown", "i8"),  # hook bars of ticks: end of their times in `shown`; NONE = seen at their close
     ]
 )
 
@@ -149,6 +151,18 @@ CLOCK = np.dtype(
         ("checks", "i8"),
         ("max_order_notional", "f8"),  # risk limits; 0 = none
         ("max_position_notional", "f8"),
+        ("ticks", "i8"),  # 1 = an instrument has trades or a book
+        ("queue", "i8"),  # queue model
+        ("power", "f8"),
+        ("whole", "i8"),  # 1 = a touched order fills whole
+        ("trigger", "i8"),  # what triggers stops on ticks
+        ("phase", "i8"),  # of the exchange's stamp under way: 0 trades, 1 messages, 2 the rest
+        ("acting", "i8"),  # instrument whose row is under way
+        ("row_step", "i8"),  # ns between equity rows of a tick run
+        ("row_at", "i8"),  # the next one, at the exchange
+        ("row_due", "i8"),  # and here
+        ("wake_trade", "i8"),
+        ("wake_book", "i8"),
         ("room_orders", "i8"),  # capacities of the tables that grow
         ("room_fills", "i8"),
         ("room_responses", "i8"),
@@ -206,6 +220,7 @@ AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happen
 
 # what `advance` returns
 DONE, WAKE_FILL, WAKE_ORDER, WAKE_SIGNAL, WAKE_BAR, WAKE_TIMER, GROW, FAILED = range(8)
+WAKE_TRADE, WAKE_BOOK = 8, 9
 
 # CLOCK["error"]
 E_NONE, E_TOO_MANY, E_IDENTITY, E_ARGUMENT, E_LOOP, E_NUMBER = range(6)  # E_NUMBER + n: argument NUMBERS[n]
@@ -241,6 +256,10 @@ class Sim(NamedTuple):
     journal: np.ndarray
     equity: np.ndarray
     scratch: np.ndarray
+    shown: np.ndarray  # times at which hook bars of ticks can be seen
+    top: np.ndarray  # touch of the book last asked for by plain hooks
+    row_ts: np.ndarray  # times and marks of the equity rows of a tick run
+    row_marks: np.ndarray
 
 
 LONG, REAL = np.dtype("i8"), np.dtype("f8")
@@ -267,6 +286,10 @@ DTYPES = (
     RESPONSE,
     JOURNAL,
     REAL,
+    REAL,
+    LONG,
+    REAL,
+    LONG,
     REAL,
 )
 sim_at = arena(Sim, DTYPES)

@@ -29,10 +29,11 @@ from framework.engine.state import (
     TOTAL,
     Sim,
 )
+from framework.engine.tick_tables import CELLS, attach, set_clock, tick_cursors, tick_instruments
 from framework.instruments import Instrument, grid_inverse
 from framework.market import Market
-from framework.market_parts import end_to_end
-from framework.records import FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
+from framework.market_parts import Joined, end_to_end
+from framework.records import BAR, FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
 
 Rows = NDArray[Any]
 GROWING = {
@@ -59,6 +60,9 @@ class Setup:
     features: Sequence[str] = ()
     bars: int | None = None  # interval on_bar wants, None = the finest
     timer: int = 0
+    shows_bars: bool = False  # the strategy has on_bar: ticks make bars for it
+    step: int = 0  # ns between equity rows of a tick run; 0 = a second
+    window: int = CELLS  # cells of a book's window; of no consequence for any number
     script: Rows | None = None  # REQUEST rows of replay_orders
     orders: Rows | None = None  # ORDER rows the script sends
 
@@ -69,6 +73,7 @@ class Tables:
     def __init__(self, market: Market, setup: Setup) -> None:
         self.market = market
         self.sim = build(market, setup)
+        self.held_ticks = attach(self.sim, market, setup.window)
         self.bind()
 
     def bind(self) -> None:
@@ -138,21 +143,31 @@ def tiers_of(one: Instrument) -> Sequence[Sequence[float]]:
     return [tuple(t)[:3] for t in one.tiers]
 
 
-def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows]:
-    """Return the concatenated bars and one CURSOR per instrument."""
-    joined = market.joined(setup.bars)
+def no_bars(market: Market) -> Joined:
+    """Return the bars of a market that has none to match on."""
+    count = len(market.instruments)
+    return Joined(np.zeros(0, BAR), [(0, 0)] * count, [(0, 0)] * count, [0] * count)
+
+
+def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows, Rows]:
+    """Return the concatenated bars, one CURSOR per instrument, and when hook bars of ticks can be seen."""
+    chosen = tick_instruments(market)
+    joined = no_bars(market) if len(chosen) == len(market.instruments) else market.joined(setup.bars)
     cursor = np.zeros(len(market.instruments), CURSOR)
-    for row, (first, end), shown, interval in zip(
+    for row, (first, end), span, interval in zip(
         cursor, joined.match, joined.shown, joined.intervals, strict=True
     ):
         row["bar"] = row["bar_first"] = row["seen"] = first
         row["bar_end"] = end
-        row["hook"], row["hook_end"] = shown
+        row["hook"], row["hook_end"] = span
         row["interval"] = interval
-        row["same"] = int(shown == (first, end))
+        row["same"] = int(span == (first, end))
         row["mark_price"] = math.nan
         row["mark_bar"] = row["ambiguous_bar"] = row["fill_bar"] = NONE
-    return joined.bars, cursor
+    if not chosen:
+        return joined.bars, cursor, np.zeros(1, np.int64)
+    bars, shown = tick_cursors(market, joined.bars, cursor, setup.bars, setup.shows_bars)
+    return bars, cursor, shown
 
 
 def streams(market: Market, cursor: Rows, setup: Setup) -> dict[str, Rows]:
@@ -174,7 +189,7 @@ def streams(market: Market, cursor: Rows, setup: Setup) -> dict[str, Rows]:
 def build(market: Market, setup: Setup) -> Sim:
     """Return the arrays of a new run."""
     n = len(market.instruments)
-    bars, cursor = cursors(market, setup)
+    bars, cursor, shown = cursors(market, setup)
     made = streams(market, cursor, setup)
     rules, tiers, latency = rules_of(market, setup)
     script = setup.script if setup.script is not None else np.zeros(0, REQUEST)
@@ -192,7 +207,12 @@ def build(market: Market, setup: Setup) -> Sim:
     c["end"] = last - int(c["feed"])
     c["expiry"] = NEVER
     c["timer"] = -(-first // setup.timer) * setup.timer if setup.timer else NEVER
-    c["signal_end"] = int(np.searchsorted(market.signals["arrival_ts"], last, side="right"))
+    n_rows = int((cursor["bar_end"] - cursor["bar_first"]).sum())  # one a close, at most
+    n_marks = 1
+    if tick_instruments(market):
+        n_rows = set_clock(c, market, first if some else NEVER, setup.step)
+        n_marks = n_rows * n
+    c["signal_end"] = int(np.searchsorted(market.signals["arrival_ts"], c["stop"], side="right"))
     c["script_end"] = len(script)
     for name in ("room_orders", "room_fills", "room_responses", "room_journal", "room_lists"):
         c[name] = room
@@ -222,8 +242,12 @@ def build(market: Market, setup: Setup) -> Sim:
         fills=np.zeros(room, FILL),
         responses=np.zeros(room, RESPONSE),
         journal=np.zeros(room, JOURNAL),
-        equity=np.zeros(int((cursor["bar_end"] - cursor["bar_first"]).sum())),  # one a close, at most
+        equity=np.zeros(n_rows),
         scratch=np.zeros(room),
+        shown=shown,
+        top=np.zeros(4 * n),
+        row_ts=np.zeros(n_rows if c["ticks"] else 1, np.int64),
+        row_marks=np.zeros(n_marks),
     )
     for array, dtype in zip(sim, DTYPES, strict=True):
         assert array.dtype == dtype, (array.dtype, dtype)
@@ -232,6 +256,8 @@ def build(market: Market, setup: Setup) -> Sim:
 
 def row_times(sim: Sim) -> NDArray[np.int64]:
     """Close times at which an equity row is due: one per distinct close of any instrument's match bars."""
+    if sim.clock[0]["ticks"] == 1:
+        return sim.row_ts
     feed = int(sim.clock[0]["feed"])
     closes = [sim.bars["close_ts"][int(r["bar_first"]) : int(r["bar_end"])] for r in sim.cursor]
     if len(closes) == 1:

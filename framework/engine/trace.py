@@ -52,13 +52,32 @@ class Trips(NamedTuple):
 trips_at = arena(Trips, (TRIP, LOT, SEEN))
 
 
+@kernel(store=False)
+def value_row(sim: Sim, t, r, ts):
+    """Mark every instrument as of equity row `r`; the open gain."""
+    c = sim.clock[0]
+    n = c["n"]
+    open_gain = 0.0
+    for k in range(n):
+        bar = t.seen[k]
+        if c["ticks"] == 1:
+            t.account[k]["mark"] = sim.row_marks[r * n + k]
+        else:
+            while bar < sim.cursor[k]["bar_end"] and sim.bars[bar]["close_ts"] + c["feed"] <= ts:
+                t.account[k]["mark"] = sim.bars[bar]["close"]
+                bar += 1
+        t.seen[k] = bar
+        open_gain += unrealised(sim.rules[k], t.account[k])
+        t.positions[r * n + k] = t.account[k]["position"]
+    return open_gain
+
+
 @entry("int64(int64, int64, int64)")
 def walk(address, out, n_rows):
     """Apply fills and journal entries again up to each equity row, on the strategy's side."""
     sim = sim_at(address)
     t = trace_at(out)
     c = sim.clock[0]
-    n = c["n"]
     f = 0
     j = 0
     for r in range(n_rows):
@@ -94,15 +113,7 @@ def walk(address, out, n_rows):
                 total["liquidation"] += entry_row["amount"]
                 total["cash"] += entry_row["amount"]
             j += 1
-        open_gain = 0.0
-        for k in range(n):
-            bar = t.seen[k]
-            while bar < sim.cursor[k]["bar_end"] and sim.bars[bar]["close_ts"] + c["feed"] <= ts:
-                t.account[k]["mark"] = sim.bars[bar]["close"]
-                bar += 1
-            t.seen[k] = bar
-            open_gain += unrealised(sim.rules[k], t.account[k])
-            t.positions[r * n + k] = t.account[k]["position"]
+        open_gain = value_row(sim, t, r, ts)
         total = t.total[0]
         row["equity"] = balance(total) + open_gain
         row["cash"] = total["cash"]
@@ -123,7 +134,7 @@ def account_rows(tables: Tables, sample: int = 0) -> tuple[NDArray[Any], NDArray
     sim = tables.sim
     n = int(sim.clock[0]["n"])
     own = ts = row_times(sim)[: int(sim.clock[0]["rows"])]
-    if sample and len(own):
+    if sample and len(own) and not sim.clock[0]["ticks"]:  # a tick run has them already
         ts = np.arange(-(-int(own[0]) // sample) * sample, int(own[-1]) + 1, sample)
     last = np.searchsorted(own, ts, side="right") - 1
     until = np.where(own[last] == ts, 0, ts) if len(ts) else ts

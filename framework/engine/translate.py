@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.engine import drive, drive_ticks
 from framework.engine.rewrite import HOOK_NAMES, Rewriter, type_words
 from framework.errors import StrategyError
 from framework.jit import cache_folder
@@ -28,7 +29,7 @@ from framework.jit import cache_folder
 HEAD = """from __future__ import annotations
 import math
 from typing import NamedTuple
-from framework.engine.drive import *
+from framework.engine.DRIVER import *
 from framework.engine.drive import idle
 from framework.jit import kernel
 """
@@ -77,8 +78,9 @@ def fields_of(strategy: Any) -> Fields:
 class Translator:
     """Collects the functions a strategy's hooks reach, and rewrites them."""
 
-    def __init__(self, strategy: Any) -> None:
+    def __init__(self, strategy: Any, ticks: bool) -> None:
         self.cls = type(strategy)
+        self.driver = drive_ticks if ticks else drive
         self.fields = fields_of(strategy)
         self.pieces: dict[str, Piece] = {}
         self.names: dict[str, str] = {}  # global name -> line that defines it
@@ -89,9 +91,7 @@ class Translator:
         hooks = [h for h in HOOK_NAMES if callable(getattr(self.cls, h, None))]
         for hook in hooks:
             self.method(hook)
-        from framework.engine import drive
-
-        engine = Path(inspect.getsourcefile(drive) or "").read_text(encoding="utf-8")
+        engine = Path(inspect.getsourcefile(self.driver) or "").read_text(encoding="utf-8")
         engine = engine[engine.index("# ---- per strategy") :]
         arrays = "".join(f"    {n}: object\n" for n in self.fields.arrays)
         me = f"class Me(NamedTuple):\n    f_: object\n    i_: object\n{arrays}\n"
@@ -101,7 +101,8 @@ class Translator:
         idle = "".join(f"{h} = idle\n" for h in HOOK_NAMES if h not in hooks)
         run = "\n@kernel(nrt=NRT)\ndef run(address, me, advance):\n    return drive(address, me, advance)\n"
         engine = engine.replace("@kernel(store=False)", "@kernel(store=False, nrt=NRT)")
-        return HEAD + "\n".join(self.names.values()) + f"\n{me}\n{bodies}\n{idle}\n{engine}\n{run}"
+        head = HEAD.replace("DRIVER", self.driver.__name__.rpartition(".")[2])
+        return head + "\n".join(self.names.values()) + f"\n{me}\n{bodies}\n{idle}\n{engine}\n{run}"
 
     def method(self, name: str) -> None:
         """Add a method of the strategy and everything it calls."""
@@ -168,9 +169,9 @@ class Compiled:
 MADE: dict[str, ModuleType] = {}
 
 
-def translate(strategy: Any) -> Compiled:
-    """Return the compiled form of a strategy whose `setup` has run."""
-    translator = Translator(strategy)
+def translate(strategy: Any, ticks: bool = False) -> Compiled:
+    """Return the compiled form of a strategy whose `setup` has run, for candles or for tick streams."""
+    translator = Translator(strategy, ticks)
     text = translator.module()
     digest = hashlib.sha256(text.encode()).hexdigest()[:20]
     folder = cache_folder() / "strategies"
