@@ -29,7 +29,7 @@ def ms(count: float) -> int:
 
 
 def coin(id: str = "made:AAA", **more: Any) -> Instrument:
-    """Linear instrument with tick 1 and lot 1 that settles in USD, so that ticks are prices and lots sizes."""
+    """Linear instrument with tick 1 and lot 1 in USD: ticks are prices and lots are sizes."""
     rules = {"kind": "linear", "tick_size": 1.0, "lot_size": 1.0, "settle": "USD"}
     return Instrument(id, **{**rules, **more})
 
@@ -46,7 +46,7 @@ def quote_rows(rows: Iterable[Sequence[float]]) -> np.ndarray:
 
 
 def book_of(messages: Iterable[tuple[int, int, Sequence[tuple[str, int, int]]]], check: bool = True) -> Book:
-    """Book of messages; with `check` one that loading could not have made (crossed, no-op rows) is refused."""
+    """Book of messages; `check` refuses what loading could not have made: crossed, or rows in vain."""
     heads, keys, lots = [], [], []
     known: dict[int, int] = {}
     for ts, seen, rows in messages:
