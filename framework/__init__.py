@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from framework.instruments import Instrument
     from framework.llm import CassetteAnalyst, HolySheep, Rules, TradingSignal
     from framework.market import Market, View
+    from framework.market_book import BookView, book_at
     from framework.options import Costs, Fills, Latency, Risk
     from framework.questions import market_brief
     from framework.research.proofs import check_lookahead
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
     from framework.testing.rehearsal import check_strategy
 
 _HOME = {
-    "CassetteAnalyst": "llm", "Costs": "options", "Fills": "options", "FrameworkError": "errors",
-    "HolySheep": "llm", "Instrument": "instruments", "Latency": "options", "Market": "market",
-    "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy", "TradingSignal": "llm",
-    "UNSET": "strategy", "View": "market", "backtest": "backtest", "check_lookahead": "research.proofs",
-    "check_strategy": "testing.rehearsal", "compiled": "strategy", "market_brief": "questions",
-    "replay_orders": "backtest", "sweep": "research.sweep",
+    "BookView": "market_book", "CassetteAnalyst": "llm", "Costs": "options", "Fills": "options",
+    "FrameworkError": "errors", "HolySheep": "llm", "Instrument": "instruments", "Latency": "options",
+    "Market": "market", "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy",
+    "TradingSignal": "llm", "UNSET": "strategy", "View": "market", "backtest": "backtest",
+    "book_at": "market_book", "check_lookahead": "research.proofs", "check_strategy": "testing.rehearsal",
+    "compiled": "strategy", "market_brief": "questions", "replay_orders": "backtest",
+    "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
     "UNSET",
+    "BookView",
     "CassetteAnalyst",
     "Costs",
     "Fills",
@@ -49,6 +52,7 @@ __all__ = [
     "TradingSignal",
     "View",
     "backtest",
+    "book_at",
     "check_lookahead",
     "check_strategy",
     "compiled",

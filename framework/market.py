@@ -8,45 +8,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from framework import market_bars, market_cover, market_parts, market_streams
+from framework import market_bars, market_cover, market_parts, market_streams, market_tick_bars, market_ticks
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument
 from framework.market_bars import Gap
-from framework.market_parts import FIRST, LAST, gap_words, nothing
+from framework.market_parts import FIRST, LAST, TIES, gap_words, nothing
 from framework.market_ticks import Book
 from framework.market_view import View
-from framework.times import format_interval, format_time, parse_interval, parse_time
+from framework.times import format_time, parse_interval, parse_time
 
 __all__ = ["TIES", "Gap", "Market", "View"]
 
 Rows = NDArray[Any]
 Key = tuple[int, int]
-
-TIES: tuple[tuple[str, str], ...] = (
-    ("exchange", "funding"),
-    ("exchange", "mark"),
-    ("exchange", "trade"),
-    ("exchange", "book"),
-    ("exchange", "bar close"),
-    ("exchange", "liquidation"),
-    ("exchange", "bar open"),
-    ("exchange", "order arrival"),
-    ("strategy", "rows of this local time applied to every view"),
-    ("strategy", "equity row"),
-    ("strategy", "on_fill, on_order"),
-    ("strategy", "on_signal"),
-    ("strategy", "on_trade"),
-    ("strategy", "on_book"),
-    ("strategy", "on_bar"),
-    ("strategy", "on_timer"),
-)
-"""What comes first at one stamp: (side, event), first to last.
-
-Exchange before strategy. At the exchange funding is booked before any fill of its stamp, a bar's inside
-matching (bar close) precedes the open of the next bar, and order arrivals come last. Within one kind: file
-order for rows, Market order for instruments, shorter interval first for bars. Hooks run only after every row
-of their local time is applied.
-"""
 
 GAPS = ("report", "refuse")
 
@@ -212,12 +186,7 @@ class Market:
         """
         k = -1 if instrument is None else self.number(instrument)
         streams = market_streams.build_features(frame, available, unit, "features")
-        for name in streams:
-            if name in self.features:
-                raise ConfigError(f"features: {name!r} is in the market already; rename the column")
-        return replace(
-            self, features={**self.features, **{name: (k, rows) for name, rows in streams.items()}}
-        )
+        return replace(self, features=market_parts.more_features(self, k, streams))
 
     def with_signals(self, frame: Any, unit: str | None = None) -> Market:
         """Return the market with these signals instead of any; see `market_streams.build_signals`."""
@@ -227,12 +196,14 @@ class Market:
     def slice(self, start: Any = None, stop: Any = None) -> Market:
         """Return the part of the market in [start, stop), as views: bars that open and close inside it.
 
-        Events are those with start <= time < stop; of each feature the last value before `start` stays known.
+        Events are those with start <= time < stop, ticks by their arrival; of each feature the last value
+        before `start` stays known. A book cut in the middle begins with one message of all levels known
+        there, and is a copy.
 
         Raises
         ------
         DataError
-            No bar lies in the range; the market's real range is given.
+            Nothing that can be traded lies in the range; the market's real range is given.
         """
         first = FIRST if start is None else parse_time(start)
         last = LAST if stop is None else parse_time(stop)
@@ -240,21 +211,19 @@ class Market:
             key: market_parts.rows_between(rows, "open_ts", "close_ts", first, last)
             for key, rows in self.bars.items()
         }
-        if not any(len(rows) for rows in bars.values()):
-            raise market_parts.refuse_empty(self, max(first, 0), last if stop is not None else self.stop)
         streams = market_parts.sliced_streams(self, first, last)
-        return replace(self, bars=bars, spans=market_cover.spans(self), **streams)
+        part = replace(self, bars=bars, spans=market_cover.spans(self), **streams)
+        if not market_parts.has_rows(part):
+            raise market_parts.refuse_empty(self, max(first, 0), last if stop is not None else self.stop)
+        return part
 
     def split(self, at: Any) -> tuple[Market, Market]:
-        """Return the market before and from `at`: a time, or a float fraction of the bars of instrument 0."""
+        """Return the market before and from `at`: a time, or a float fraction.
+
+        A fraction is one of the bars of instrument 0; where there are ticks, of the time from start to stop.
+        """
         if isinstance(at, float):
-            rows = self.match_bars(0)
-            cut = int(len(rows) * at)
-            if not 0.0 < at < 1.0 or not 0 < cut < len(rows):
-                raise ConfigError(
-                    f"split: {at} leaves one side without a bar; give a fraction between 0 and 1"
-                )
-            at = int(rows["open_ts"][cut])
+            at = market_parts.cut_at(self, at)
         return self.slice(None, at), self.slice(at, None)
 
     def resample(self, interval: str | int, instrument: int | str | None = None) -> Market:
@@ -263,32 +232,61 @@ class Market:
 
         Each is seen at its close only. The last bar is left out unless the data reaches its end; bars that
         lack finer ones (gaps, a start inside the first) stay and are counted in `notes`. Streams that exist
-        already stay as they are.
+        already stay as they are; bars of trades need no resampling (`shown_bars`, `as_candles`).
         """
-        length = parse_interval(interval)
         chosen = range(len(self.instruments)) if instrument is None else (self.number(instrument),)
-        bars, remarks, added = dict(self.bars), list(self.remarks), set(self.derived)
-        for k in chosen:
-            loaded = self.loaded_intervals(k)
-            if (k, length) in bars or not loaded:
-                continue
-            finest, what = loaded[0], self.instruments[k].id
-            bars[k, length], partial = market_bars.resample(bars[k, finest], finest, length, what)
-            added.add((k, length))
-            if partial:
-                words = f"{format_interval(length)} bars lack some {format_interval(finest)} bars"
-                remarks.append(f"{what}: {partial} of {len(bars[k, length])} resampled {words}")
-        return replace(self, bars=bars, remarks=tuple(remarks), derived=frozenset(added))
+        return replace(self, **market_parts.resampled(self, parse_interval(interval), chosen))
+
+    def has_ticks(self, k: int) -> bool:
+        """True when orders on instrument `k` meet its trades or its book; its bars are then only shown."""
+        return market_ticks.has_ticks(self, k)
+
+    @property
+    def is_ticks(self) -> bool:
+        """True when any instrument has ticks."""
+        return bool(self.trades or self.books)
+
+    def as_candles(self, interval: str | int = "1m") -> Market:
+        """Return the market with bars of its trades in place of every instrument's ticks.
+
+        Bars are built by the exchange's own stamps from all trades of the bucket; without a trade they are
+        flat with volume 0. A first and last bucket that the ticks do not cover are left out, with a remark.
+        """
+        return replace(self, **market_tick_bars.candle_fields(self, parse_interval(interval)))
+
+    def as_trades(self) -> Market:
+        """Return the market without its books and quotes: orders meet trades only."""
+        return replace(self, **market_tick_bars.trade_fields(self))
 
     @cached_property
+    def _shown(self) -> dict[tuple[int, int], market_tick_bars.Shown]:
+        return {}
+
+    def shown_bars(self, k: int, interval: str | int) -> market_tick_bars.Shown:
+        """Return (BAR rows, times at which each can be seen) of an instrument; made once.
+
+        Loaded bars are seen at their close, and so are longer ones made of them. Without loaded bars they
+        are built from the trades: seen when the first trade of a later bar arrives, from the trades that had
+        arrived; a bar without a trade is flat with volume 0, the unfinished last one is never shown.
+        """
+        key = (k, parse_interval(interval))
+        if key not in self._shown:
+            self._shown[key] = market_tick_bars.shown_bars(self, *key)
+        return self._shown[key]
+
+    @cached_property
+    def _range(self) -> tuple[int, int]:
+        return market_ticks.traded_range(self)
+
+    @property
     def start(self) -> int:
-        """Open of the first bar, ns; the first event where there are no bars; 0 for an empty market."""
-        return min((int(rows["open_ts"][0]) for rows in self.bars.values() if len(rows)), default=0)
+        """First moment of what can be traded, ns: open of a bar, arrival of a tick; 0 for an empty market."""
+        return self._range[0]
 
-    @cached_property
+    @property
     def stop(self) -> int:
-        """Close of the last bar, ns."""
-        return max((int(rows["close_ts"][-1]) for rows in self.bars.values() if len(rows)), default=0)
+        """Close of the last bar, or the ns after the arrival of the last tick."""
+        return self._range[1]
 
     def intervals(self, k: int) -> tuple[int, ...]:
         """Return the bar intervals of an instrument in ns, finest first."""
@@ -301,19 +299,15 @@ class Market:
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:
         """What is missing between the bars of each loaded stream."""
-        found = (
-            market_bars.count_gaps(self.bars[k, i], k, i)
-            for k, i in sorted(self.bars)
-            if (k, i) not in self.derived
-        )
-        return tuple(gap for gap in found if gap is not None)
+        return market_parts.gaps_of(self)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader of a result must know of the data, one line each."""
         lines = list(self.remarks)
         lines += [gap_words(gap, self.instruments[gap.instrument]) for gap in self.gaps]
-        lines += market_cover.stream_notes(self) + market_cover.end_notes(self)
+        lines += market_cover.stream_notes(self) + market_cover.tick_notes(self)
+        lines += market_cover.end_notes(self)
         return tuple(dict.fromkeys(lines))
 
     @cached_property
@@ -334,7 +328,8 @@ class Market:
     def joined(self, interval: int | None = None) -> market_parts.Joined:
         """Return the bars of every instrument end to end, as a run reads them; made once, shared by all runs.
 
-        `interval` in ns is what `on_bar` is shown, None the finest that was loaded.
+        `interval` in ns is what `on_bar` is shown, None the finest that was loaded. An instrument with ticks
+        has no row here: see `shown_bars`.
         """
         if interval not in self._joined:
             self._joined[interval] = market_parts.join_bars(self, interval)

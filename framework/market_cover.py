@@ -1,15 +1,16 @@
-"""How far funding and mark streams cover the bars: what is refused, and what a reader is told."""
+"""How far streams cover the time that is traded, bars or ticks: what is refused, what a reader is told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import DataError
-from framework.times import DAY, Times, format_interval, format_time
+from framework.market_ticks import has_ticks, tick_range
+from framework.times import DAY, MINUTE, Times, format_interval, format_time
 
 if TYPE_CHECKING:
     from framework.market import Market
@@ -64,36 +65,47 @@ def joined_spans(pairs: Sequence[tuple[Market, Mapping[int, int]]]) -> dict[tupl
     return found
 
 
-def bar_range(market: Market, k: int) -> tuple[int, int] | None:
-    """Return the first open and the last close of an instrument's bars."""
+def traded(market: Market, k: int) -> tuple[int, int] | None:
+    """Return the first open and last close of an instrument's bars; of its ticks, where it has them, the
+    first arrival and the ns after the last.
+    """
+    if has_ticks(market, k):
+        return tick_range(market, k)
     bars = market.match_bars(k)
     return (int(bars["open_ts"][0]), int(bars["close_ts"][-1])) if len(bars) else None
 
 
+def rows_word(market: Market, k: int) -> str:
+    """Return what an instrument is traded on, in a word."""
+    return "ticks" if has_ticks(market, k) else "bars"
+
+
 def inside(market: Market, stream: str, k: int) -> Times:
-    """Return the times of a stream's rows within the instrument's bars."""
+    """Return the times of a stream's rows within the instrument's bars or ticks."""
     ts: Times = getattr(market, stream)[k]["ts"]
-    found = bar_range(market, k)
+    found = traded(market, k)
     if found is None:
         return ts[:0]
     return ts[np.searchsorted(ts, found[0]) : np.searchsorted(ts, found[1], side="right")]
 
 
 def covered(market: Market, stream: str, k: int) -> Market:
-    """Return the market; refuse a funding or mark stream that has nothing to do with the time of its bars.
+    """Return the market; refuse a funding or mark stream that has nothing to do with the time of its bars or
+    ticks.
 
     Raises
     ------
     DataError
-        No row, or none within a day (or its own spacing) of the bars; both ranges are named.
+        No row, or none within a day (or its own spacing) of them; both ranges are named.
     """
-    span, found, what = span_of(market, stream, k), bar_range(market, k), market.instruments[k].id
+    span, found, what = span_of(market, stream, k), traded(market, k), market.instruments[k].id
     if span is None:
         raise DataError(f"{what}: the {stream} stream has no row; leave it out, or give its rows")
     if found is not None and max(span.first - found[1], found[0] - span.last) >= max(span.step, DAY):
+        rows = rows_word(market, k)
         raise DataError(
-            f"{what}: no row of the {stream} stream lies inside the bars: it covers {format_span(span)}, the "
-            f"bars {format_span(found)}; give the {stream} of that time, or leave it out"
+            f"{what}: no row of the {stream} stream lies inside the {rows}: it covers {format_span(span)}, "
+            f"the {rows} {format_span(found)}; give the {stream} of that time, or leave it out"
         )
     return market
 
@@ -122,14 +134,14 @@ def beyond(gap: int, step: int) -> int:
 
 def lack_words(market: Market, stream: str, k: int) -> str | None:
     """Return how much of a stream is missing, by its own usual spacing; None for nothing."""
-    ts, span, found = inside(market, stream, k), span_of(market, stream, k), bar_range(market, k)
+    ts, span, found = inside(market, stream, k), span_of(market, stream, k), traded(market, k)
     if span is None or found is None:
         return None
     if not len(ts):
         if found[1] - found[0] < span.step:
             return None  # a piece between two rows
-        what, covers = market.instruments[k].id, format_span(span)
-        return f"{what}: no row of the {stream} stream lies inside the bars: it covers {covers}"
+        what, covers, rows = market.instruments[k].id, format_span(span), rows_word(market, k)
+        return f"{what}: no row of the {stream} stream lies inside the {rows}: it covers {covers}"
     if not span.step:
         return None
     first, last = int(ts[0]), int(ts[-1])
@@ -159,11 +171,18 @@ def unmarked_words(market: Market, k: int) -> list[str]:
     found = []
     if early:
         words = f"{what}: {early:,} of {len(due):,} funding boundaries lie before the first mark price"
-        found.append(f"{words} ({format_time(first)}) and are priced at the bar's open")
+        found.append(f"{words} ({format_time(first)}) and are priced at {unmarked_price(market, k)}")
     if late:
         words = f"{what}: {late:,} of {len(due):,} funding boundaries lie after the last mark price"
         found.append(f"{words} ({format_time(last)}) and are priced at it")
     return found
+
+
+def unmarked_price(market: Market, k: int) -> str:
+    """Return in words what funding is priced at without a mark price."""
+    if not has_ticks(market, k):
+        return "the bar's open"
+    return "the book's mid" if k in market.books else "the last trade"
 
 
 def stream_notes(market: Market) -> list[str]:
@@ -173,7 +192,7 @@ def stream_notes(market: Market) -> list[str]:
         if one.kind != "spot" and k not in market.funding:
             lines.append(f"{one.id}: no funding stream; positions pay no funding")
         elif k in market.funding and k not in market.mark:
-            lines.append(f"{one.id}: no mark stream; funding is priced at the bar's open")
+            lines.append(f"{one.id}: no mark stream; funding is priced at {unmarked_price(market, k)}")
         lines += [w for s in STREAMS if k in getattr(market, s) and (w := lack_words(market, s, k))]
         if k in market.funding and k in market.mark:
             lines += unmarked_words(market, k)
@@ -181,18 +200,75 @@ def stream_notes(market: Market) -> list[str]:
 
 
 def end_notes(market: Market) -> list[str]:
-    """Return that the bars of several instruments end at clearly different times."""
+    """Return that the bars or ticks of several instruments end at clearly different times."""
     ends, longest = {}, 0
     for k, one in enumerate(market.instruments):
-        if found := bar_range(market, k):
+        if found := traded(market, k):
             ends[found[1]] = one.id
-            longest = max(longest, market.loaded_intervals(k)[0])
+            longest = max(longest, MINUTE if has_ticks(market, k) else market.loaded_intervals(k)[0])
     if len(ends) < 2:
         return []
     first, last = min(ends), max(ends)
     if last - first <= APART * longest:
         return []
+    rows, kept = ("ticks", "price") if market.is_ticks else ("bars", "close")
     return [
-        f"bars end at different times: those of {ends[first]} at {format_time(first)}, those of "
-        f"{ends[last]} at {format_time(last)}; a position keeps its last close from there on"
+        f"{rows} end at different times: those of {ends[first]} at {format_time(first)}, those of "
+        f"{ends[last]} at {format_time(last)}; a position keeps its last {kept} from there on"
+    ]
+
+
+def tick_notes(market: Market) -> list[str]:
+    """Return where an instrument's tick streams and bars do not cover each other's time, one line each."""
+    lines = []
+    for k, one in enumerate(market.instruments):
+        span = tick_range(market, k)
+        if not has_ticks(market, k) or span is None:
+            continue
+        if k not in market.trades:
+            lines.append(
+                f"{one.id}: no trades beside the book; queues move by the book only, and what waits for a trade "
+                "never fills"
+            )
+        lines += [
+            f"{one.id}: {words}" for words in (*lag_words(market, k, span), *shown_words(market, k, span))
+        ]
+    return lines
+
+
+def lag_words(market: Market, k: int, span: tuple[int, int]) -> list[str]:
+    """Return which streams begin or end clearly inside the time of an instrument's ticks.
+
+    Clearly: by more than a minute, and by more than the longest pause within the stream.
+    """
+    found, (first, last) = [], (span[0], span[1] - 1)
+    for name, ts in main_times(market, k):
+        usual = max(MINUTE, int(np.diff(ts).max(initial=0)))
+        s = "s" if name == "book" else ""
+        if ts[0] - first > usual:
+            begin = format_time(int(ts[0]))
+            found.append(f"the {name} begin{s} at {begin}, the ticks at {format_time(first)}")
+        if last - ts[-1] > usual:
+            found.append(f"the {name} end{s} at {format_time(int(ts[-1]))}, the ticks at {format_time(last)}")
+    return found
+
+
+def main_times(market: Market, k: int) -> Iterator[tuple[str, Times]]:
+    """Yield name and arrivals of the book, trades and quotes of an instrument, where they have a row."""
+    if k in market.books and len(market.books[k]):
+        yield "book", market.books[k].messages["local_ts"][:-1]
+    for name in ("trades", "quotes"):
+        rows = getattr(market, name).get(k)
+        if rows is not None and len(rows):
+            yield name, rows["local_ts"]
+
+
+def shown_words(market: Market, k: int, span: tuple[int, int]) -> list[str]:
+    """Return that an instrument's bars go beyond its ticks, where they are shown and never traded."""
+    bars = market.match_bars(k)
+    outside = int(((bars["close_ts"] <= span[0]) | (bars["open_ts"] >= span[1])).sum())
+    if not outside:
+        return []
+    return [
+        f"{outside:,} of {len(bars):,} bars lie outside the ticks, {format_span(span)}: shown, not traded"
     ]

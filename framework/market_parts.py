@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from framework import market_cover, market_streams
+from framework import market_bars, market_cover, market_streams, market_tick_parts
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument, instrument
 from framework.market_bars import Gap
@@ -30,6 +30,32 @@ LAYOUTS: dict[str, np.dtype[Any]] = {
     "signal": SIGNAL,
 }
 FIRST, LAST = -(2**62), 2**62  # open ends of a slice
+
+TIES: tuple[tuple[str, str], ...] = (
+    ("exchange", "funding"),
+    ("exchange", "mark"),
+    ("exchange", "trade"),
+    ("exchange", "book"),
+    ("exchange", "bar close"),
+    ("exchange", "liquidation"),
+    ("exchange", "bar open"),
+    ("exchange", "order arrival"),
+    ("strategy", "rows of this local time applied to every view"),
+    ("strategy", "equity row"),
+    ("strategy", "on_fill, on_order"),
+    ("strategy", "on_signal"),
+    ("strategy", "on_trade"),
+    ("strategy", "on_book"),
+    ("strategy", "on_bar"),
+    ("strategy", "on_timer"),
+)
+"""What comes first at one stamp: (side, event), first to last.
+
+Exchange before strategy. At the exchange funding is booked before any fill of its stamp, a bar's inside
+matching (bar close) precedes the open of the next bar, and order arrivals come last. Within one kind: file
+order for rows, Market order for instruments, shorter interval first for bars. Hooks run only after every row
+of their local time is applied.
+"""
 
 
 def nothing(layout: str) -> Rows:
@@ -65,6 +91,24 @@ def gap_words(gap: Gap, what: Instrument) -> str:
     return f"{what.id} {format_interval(gap.interval)}: {places}, {missing}, the first at {first}"
 
 
+def gaps_of(market: Market) -> tuple[Gap, ...]:
+    """Return what is missing between the bars of each loaded stream."""
+    found = (
+        market_bars.count_gaps(market.bars[k, i], k, i)
+        for k, i in sorted(market.bars)
+        if (k, i) not in market.derived
+    )
+    return tuple(gap for gap in found if gap is not None)
+
+
+def more_features(market: Market, k: int, streams: dict[str, Rows]) -> dict[str, tuple[int, Rows]]:
+    """Return a market's features and new ones of instrument `k`; a name that is there already is refused."""
+    for name in streams:
+        if name in market.features:
+            raise ConfigError(f"features: {name!r} is in the market already; rename the column")
+    return {**market.features, **{name: (k, rows) for name, rows in streams.items()}}
+
+
 def rows_between(rows: Rows, low: str, high: str, start: int, stop: int) -> Rows:
     """Return the rows with rows[low] >= start and rows[high] <= stop, as a view."""
     first = int(np.searchsorted(rows[low], start))
@@ -86,7 +130,48 @@ def sliced_streams(market: Market, start: int, stop: int) -> dict[str, Any]:
         "mark": {k: rows_between(rows, "ts", "ts", start, stop - 1) for k, rows in market.mark.items()},
         "features": {n: (k, feature_between(rows, start, stop)) for n, (k, rows) in market.features.items()},
         "signals": rows_between(market.signals, "arrival_ts", "arrival_ts", start, stop - 1),
+        **market_tick_parts.sliced_ticks(market, start, stop),
     }
+
+
+def has_rows(market: Market) -> bool:
+    """True when something that can be traded lies in a market: a bar to match on, or a tick."""
+    if any(len(rows) for (k, _), rows in market.bars.items() if not market.has_ticks(k)):
+        return True
+    ticks = [rows for rows in market.trades.values() if len(rows)]
+    return bool(ticks) or any(len(book) > book.seeded for book in market.books.values())
+
+
+def cut_at(market: Market, fraction: float) -> int:
+    """Return the time that splits a market at a fraction of its bars, or of its time where it has ticks."""
+    if market.is_ticks:
+        at = market.start + int((market.stop - market.start) * fraction)
+        if 0.0 < fraction < 1.0 and market.start < at:
+            return at
+        raise ConfigError(
+            f"split: {fraction} leaves one side without a tick; give a fraction between 0 and 1"
+        )
+    rows = market.match_bars(0)
+    cut = int(len(rows) * fraction)
+    if not 0.0 < fraction < 1.0 or not 0 < cut < len(rows):
+        raise ConfigError(f"split: {fraction} leaves one side without a bar; give a fraction between 0 and 1")
+    return int(rows["open_ts"][cut])
+
+
+def resampled(market: Market, length: int, chosen: Sequence[int]) -> dict[str, Any]:
+    """Return the fields of a market that change when it is resampled; see `Market.resample`."""
+    bars, remarks, added = dict(market.bars), list(market.remarks), set(market.derived)
+    for k in chosen:
+        loaded = market.loaded_intervals(k)
+        if (k, length) in bars or not loaded:
+            continue
+        finest, what = loaded[0], market.instruments[k].id
+        bars[k, length], partial = market_bars.resample(bars[k, finest], finest, length, what)
+        added.add((k, length))
+        if partial:
+            words = f"{format_interval(length)} bars lack some {format_interval(finest)} bars"
+            remarks.append(f"{what}: {partial} of {len(bars[k, length])} resampled {words}")
+    return {"bars": bars, "remarks": tuple(remarks), "derived": frozenset(added)}
 
 
 def joined_fields(markets: Sequence[Market]) -> dict[str, Any]:
@@ -123,6 +208,7 @@ def joined_fields(markets: Sequence[Market]) -> dict[str, Any]:
         "remarks": tuple(dict.fromkeys(line for market in markets for line in market.remarks)),
         "derived": frozenset(key for key in bars if key not in loaded),
         "spans": market_cover.joined_spans(pairs),
+        **market_tick_parts.joined_ticks(pairs, ids),
     }
 
 
@@ -161,12 +247,15 @@ def joined_signals(pairs: Sequence[tuple[Market, Mapping[int, int]]]) -> Rows:
 
 
 class Joined(NamedTuple):
-    """Bars of all instruments in one array, and the rows [first, end) that are whose."""
+    """Bars of all instruments in one array, and the rows [first, end) that are whose.
+
+    An instrument with ticks has none: its bars are shown (`Market.shown_bars`) and never matched.
+    """
 
     bars: Rows
     match: list[tuple[int, int]]  # an instrument's match bars
     shown: list[tuple[int, int]]  # those its on_bar gets: often the same
-    intervals: list[int]  # of the shown ones, ns
+    intervals: list[int]  # of the shown ones, ns; 0 = none was loaded or asked for
 
 
 def end_to_end(parts: Sequence[Rows], dtype: np.dtype[Any]) -> tuple[Rows, list[tuple[int, int]]]:
@@ -186,12 +275,15 @@ def join_bars(market: Market, interval: int | None) -> Joined:
     intervals = []
     for k in range(count):
         loaded = market.loaded_intervals(k)
+        if market.has_ticks(k) or not loaded:
+            intervals.append(interval or min(loaded, default=0))
+            continue
         is_same = interval is None or (len(loaded) == 1 and interval == loaded[0])
         intervals.append(min(loaded) if is_same or interval is None else interval)
         if not is_same and interval is not None:
             has = interval in market.intervals(k)
             others[k] = (market if has else market.resample(interval, k)).bars[k, interval]
-    match = [market.match_bars(k) for k in range(count)]
+    match = [nothing("bar") if market.has_ticks(k) else market.match_bars(k) for k in range(count)]
     for k, rows in others.items():
         if len(rows) and len(match[k]) and rows[-1]["close_ts"] + intervals[k] <= match[k][-1]["close_ts"]:
             words, ends = format_interval(intervals[k]), format_time(int(rows[-1]["close_ts"]))
@@ -212,17 +304,17 @@ def content_digest(market: Market) -> str:
     streams += [(f"mark {k}", market.mark[k]) for k in sorted(market.mark)]
     streams += [(f"feature {k} {name}", rows) for name, (k, rows) in sorted(market.features.items())]
     streams += [("signal", market.signals)] if len(market.signals) else []
-    for header, rows in streams:
-        digest.update(f"{header} {len(rows)}\n".encode())
-        for name in rows.dtype.names or ():
-            digest.update(
-                np.ascontiguousarray(rows[name], dtype=rows.dtype[name].newbyteorder("<")).tobytes()
-            )
+    tables = [(f"{head} {len(rows)}", [rows[n] for n in rows.dtype.names or ()]) for head, rows in streams]
+    for header, columns in [*tables, *market_tick_parts.tick_columns(market)]:
+        digest.update(f"{header}\n".encode())
+        for cells in columns:
+            digest.update(np.ascontiguousarray(cells, dtype=cells.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 
 def refuse_empty(market: Market, start: int, stop: int) -> DataError:
-    """Return the error for a range without a bar."""
+    """Return the error for a range without anything that can be traded."""
     asked = f"{format_time(start)} .. {format_time(stop)}"
     real = f"{format_time(market.start)} .. {format_time(market.stop)}"
-    return DataError(f"{market.name}: no bar lies in {asked}; the market covers {real}")
+    what = "tick" if market.is_ticks else "bar"
+    return DataError(f"{market.name}: no {what} lies in {asked}; the market covers {real}")

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import ConfigError, near
+from framework.instruments import price_of
+from framework.market_book import BookCursor, BookView, open_book
+from framework.market_tick_bars import is_loaded
 from framework.records import NEVER
-from framework.times import parse_interval
+from framework.times import Times, parse_interval
 
 if TYPE_CHECKING:
     from framework.instruments import Instrument
@@ -17,16 +20,28 @@ if TYPE_CHECKING:
 
 Rows = NDArray[Any]
 
+TICK_BARS = "1m"  # what `bars` returns of an instrument with ticks and no loaded bars
+SEEN_TRADE = np.dtype(
+    [
+        ("ts", "i8"),  # ns; effective exchange time
+        ("local_ts", "i8"),  # ns; arrival here
+        ("side", "i8"),  # of the taker: +1 bought, -1 sold, 0 unknown
+        ("price", "f8"),
+        ("qty", "f8"),  # base units (contracts for inverse)
+    ]
+)
+NO_TICKS = "load trades or a book, or ask for its bars"
+
 
 class Cursor:
     """How many rows of one stream are known, and while since <= now < until stay so."""
 
     __slots__ = ("count", "delay", "rows", "since", "size", "times", "until")
 
-    def __init__(self, rows: Rows, field: str, delay: int) -> None:
+    def __init__(self, rows: Rows, times: Times, delay: int) -> None:
         self.rows = rows
         # a memoryview hands out Python ints, faster than numpy scalars, without a copy
-        buffer: Any = rows[field] if len(rows) else b""
+        buffer: Any = times if len(rows) else b""
         self.times = memoryview(buffer)
         self.size = len(rows)
         self.delay = delay
@@ -62,14 +77,15 @@ class View:
     ----------
     market : Market
     now : int
-        ns UTC. A bar is known from close_ts + feed_ns on, a feature or signal from its own time on.
+        ns UTC. A bar is known from close_ts + feed_ns on, a feature or signal from its own time on; ticks,
+        and bars made of them, from their arrival on.
     feed_ns : int
-        Delay of the feed in ns.
+        Delay of the feed of bars, funding and marks in ns; ticks bring their own.
     interval : int or str, optional
         What `bars` returns when no interval is asked for; default the finest of the instrument.
     """
 
-    __slots__ = ("_cursors", "_feed", "_interval", "_market", "_now")
+    __slots__ = ("_books", "_cursors", "_feed", "_interval", "_market", "_now")
 
     def __init__(self, market: Market, now: int, feed_ns: int = 0, interval: int | str | None = None) -> None:
         self._market = market
@@ -77,6 +93,7 @@ class View:
         self._feed = int(feed_ns)
         self._interval = None if interval is None else parse_interval(interval)
         self._cursors: dict[Any, Cursor] = {}
+        self._books: dict[int, BookCursor] = {}
 
     @property
     def now(self) -> int:
@@ -97,6 +114,7 @@ class View:
         """Return the last `n` closed bars, oldest first: a read-only BAR slice, fewer at the beginning.
 
         An `interval` that was not loaded is built from the finest bars; each bar is seen at its close only.
+        Without bars they are built from the trades, and seen when the first trade of a later bar arrives.
         """
         cursor = self._cursors.get((instrument, interval))
         if cursor is None:
@@ -108,15 +126,66 @@ class View:
         return cursor.rows[count - n if count > n else 0 : count]
 
     def price(self, instrument: int = 0) -> float:
-        """Return the close of the last known bar of the finest stream; NaN before the first."""
+        """Return the last known price; NaN before the first.
+
+        With ticks the mid of the book, else the last trade; without, the last close of the finest bars.
+        """
         cursor = self._cursors.get(("price", instrument))
         if cursor is None:
             self._check(instrument)
-            cursor = self._keep(
-                ("price", instrument), self._market.match_bars(instrument), "close_ts", self._feed
-            )
+            if self._market.has_ticks(instrument):
+                return self._tick_price(instrument)
+            rows = self._market.match_bars(instrument)
+            cursor = self._keep(("price", instrument), rows, rows["close_ts"], self._feed)
         count = cursor.move(self._now)
         return float(cursor.rows["close"][count - 1]) if count else float("nan")
+
+    def _tick_price(self, instrument: int) -> float:
+        mid = self.book(instrument).mid if instrument in self._market.books else float("nan")
+        if mid == mid or instrument not in self._market.trades:
+            return mid
+        last = self._trades(1, instrument)
+        return float(price_of(int(last["tick"][0]), self._rules(instrument)[0])) if len(last) else mid
+
+    def book(self, instrument: int = 0) -> BookView:
+        """Return the order book of all messages that have arrived; it stays as it is when time goes on."""
+        cursor = self._books.get(instrument)
+        if cursor is None:
+            self._check(instrument)
+            cursor = self._books[instrument] = open_book(self._market, instrument)
+        return cursor.view(self._now)
+
+    def trades(self, n: int, instrument: int = 0) -> Rows:
+        """Return the last `n` trades that have arrived, oldest first: ts, local_ts, side, price, qty."""
+        rows = self._trades(n, instrument)
+        found = np.empty(len(rows), dtype=SEEN_TRADE)
+        tick, lot = self._rules(instrument)
+        found["ts"], found["local_ts"], found["side"] = rows["ts"], rows["local_ts"], rows["side"]
+        found["price"], found["qty"] = price_of(rows["tick"], tick), price_of(rows["lots"], lot)
+        return found
+
+    def buy_pressure(self, n: int, instrument: int = 0) -> float:
+        """Return the share of buyers in the size of the last `n` trades, 0..1; NaN without a known side."""
+        rows = self._trades(n, instrument)
+        bought, sold = (int(rows["lots"][rows["side"] == side].sum()) for side in (1, -1))
+        return bought / (bought + sold) if bought + sold else float("nan")
+
+    def _trades(self, n: int, instrument: int) -> Rows:
+        cursor = self._cursors.get(("trades", instrument))
+        if cursor is None:
+            self._check(instrument)
+            rows = self._market.trades.get(instrument)
+            if rows is None:
+                raise ConfigError(f"trades: {self.instruments[instrument].id} has none here; {NO_TICKS}")
+            cursor = self._keep(("trades", instrument), rows, rows["local_ts"], 0)
+        if n <= 0:
+            raise ConfigError(f"trades: n is {n}; ask for at least one trade")
+        count = cursor.move(self._now)
+        return cursor.rows[max(count - n, 0) : count]
+
+    def _rules(self, instrument: int) -> tuple[float, float]:
+        one = self.instruments[instrument]
+        return one.tick_size, one.lot_size
 
     def feature(self, name: str) -> float:
         """Return the last value of a feature stream that could be known; NaN before the first."""
@@ -126,7 +195,8 @@ class View:
                 raise ConfigError(
                     f"feature: there is no {name!r} in this market; {near(name, self._market.features)}"
                 )
-            cursor = self._keep(("feature", name), self._market.features[name][1], "ts", 0)
+            rows = self._market.features[name][1]
+            cursor = self._keep(("feature", name), rows, rows["ts"], 0)
         count = cursor.move(self._now)
         return float(cursor.rows["value"][count - 1]) if count else float("nan")
 
@@ -135,7 +205,14 @@ class View:
         return self._last(n, "funding", instrument)
 
     def mark(self, instrument: int = 0) -> float:
-        """Return the last known mark price; NaN before the first or without a mark stream."""
+        """Return the last known mark price; NaN before the first or without a mark stream.
+
+        With ticks the feature `mark_price:<id>` where there is one: it has its own arrival.
+        """
+        if self._market.has_ticks(instrument):
+            name = f"mark_price:{self.instruments[instrument].id}"
+            if name in self._market.features:
+                return self.feature(name)
         rows = self._last(1, "mark", instrument)
         return float(rows["price"][0]) if len(rows) else float("nan")
 
@@ -143,7 +220,8 @@ class View:
         """Return the last `n` SIGNAL rows that have arrived, oldest first."""
         cursor = self._cursors.get("signals")
         if cursor is None:
-            cursor = self._keep("signals", self._market.signals, "arrival_ts", 0)
+            rows = self._market.signals
+            cursor = self._keep("signals", rows, rows["arrival_ts"], 0)
         count = cursor.move(self._now)
         return cursor.rows[max(count - n, 0) : count]
 
@@ -154,7 +232,7 @@ class View:
             rows = getattr(self._market, stream).get(instrument)
             if rows is None:
                 rows = self._market.empty(stream)
-            cursor = self._keep((stream, instrument), rows, "ts", self._feed)
+            cursor = self._keep((stream, instrument), rows, rows["ts"], self._feed)
         count = cursor.move(self._now)
         return cursor.rows[max(count - n, 0) : count]
 
@@ -163,15 +241,14 @@ class View:
         choices = self._market.intervals(instrument)
         wanted = self._interval if interval is None else parse_interval(interval)
         if wanted is None:
-            wanted = choices[0] if choices else 0
-        if not choices:
-            raise ConfigError(f"bars: {self.instruments[instrument].id} has no bars in this market")
-        # as the engine does for on_bar: what was not loaded is built from the finest bars
-        market = self._market if wanted in choices else self._market.resample(wanted, instrument)
-        return self._keep((instrument, interval), market.bars[instrument, wanted], "close_ts", self._feed)
+            wanted = choices[0] if choices else parse_interval(TICK_BARS)
+        # as the engine does for on_bar: what was not loaded is built from the finest bars, else from trades
+        loaded = is_loaded(self._market, instrument, wanted)
+        bars, times = self._market.shown_bars(instrument, wanted)
+        return self._keep((instrument, interval), bars, times, self._feed if loaded else 0)
 
-    def _keep(self, key: Any, rows: Rows, field: str, delay: int) -> Cursor:
-        cursor = self._cursors[key] = Cursor(rows, field, delay)
+    def _keep(self, key: Any, rows: Rows, times: Times, delay: int) -> Cursor:
+        cursor = self._cursors[key] = Cursor(rows, times, delay)
         cursor.move(self._now)
         return cursor
 

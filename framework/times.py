@@ -197,8 +197,10 @@ def floor_time(ts: Times, interval: int) -> Times:
     return (ts - anchor) // interval * interval + anchor
 
 
-def add_interval(ts: Times, interval: int, count: int = 1) -> Times:
-    """Return the instants `count` intervals later; months keep the first of the month they start on."""
+def add_interval(ts: Times, interval: int, count: int | Times = 1) -> Times:
+    """Return the instants `count` intervals later (one count for all or one each); months keep the first of
+    the month they start on.
+    """
     if months := months_in(interval):
         index = month_index(ts)
         return month_start(index + months * count) + (ts - month_start(index))

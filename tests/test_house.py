@@ -18,8 +18,8 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     1.5: "metrics times symbols",  # of floor 1 in the plan, but they raise errors
     1.9: "jit",
     2: "arena instruments llm",
-    3: "market market_bars market_columns market_cover market_parts market_streams market_ticks "
-    "market_view strategy options indicators report",
+    3: "market market_bars market_book market_columns market_cover market_parts market_streams "
+    "market_tick_bars market_tick_parts market_ticks market_view strategy options indicators report",
     4: "engine data",
     5: "result result_diff result_store outcome questions script script_frame manifest plan run backtest",
     6: "research testing",
