@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.engine.calls import step
+from framework.engine.calls import send_cancels, step
 from framework.engine.events import Trade
 from framework.engine.plain import Loop, PlainBroker
 from framework.engine.sending import UNSET
@@ -63,7 +63,7 @@ class PlainBook:
         if self._at != now:
             book_top(loop.tables.address, self.instrument)
             self._at = now
-        return loop.top[self._first + which]
+        return float(loop.top[self._first + which])
 
     def _ask(self, what: int, side: int = 0, x: float = 0.0) -> float:
         return float(book_number(self._loop.tables.address, self.instrument, what, int(side), float(x)))
@@ -90,7 +90,8 @@ class PlainBook:
 
     @property
     def mid(self) -> float:
-        return 0.5 * (self._top(0) + self._top(1))
+        bid, first = self._top(0), self._first
+        return 0.5 * (bid + float(self._loop.top[first + 1]))
 
     @property
     def spread(self) -> float:
@@ -171,6 +172,9 @@ class TickPlainBroker(PlainBroker):
     @property
     def price(self) -> float:
         return float(book_number(self._loop.tables.address, self._k, KNOWN, 0, 0.0))
+
+    def cancel(self, order_id: int) -> None:
+        send_cancels(self._loop.tables.address, self._k, int(order_id))
 
     def order(
         self, side: int, qty: float = UNSET, share: float = UNSET, price: float = UNSET,

@@ -164,9 +164,13 @@ def place_close(sim: Sim, k):
 
 @kernel(store=False)
 def row_of(sim: Sim, order_id):
-    """Row of an order id, NONE when there is none. Ids are handed out in row order."""
+    """Row of an order id, NONE when there is none. Ids are handed out in row order, mostly without a gap."""
     low = 0
     high = sim.clock[0]["n_orders"]
+    if high > 0:
+        row = order_id - sim.orders[0]["id"]
+        if 0 <= row < high and sim.orders[row]["id"] == order_id:
+            return row
     while low < high:
         middle = (low + high) // 2
         if sim.orders[middle]["id"] < order_id:

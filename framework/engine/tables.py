@@ -36,6 +36,7 @@ from framework.market_parts import Joined, end_to_end
 from framework.records import BAR, FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
 
 Rows = NDArray[Any]
+ROOM_OF_TICKS = 1 << 17  # rows of every table; memory that is never written costs nothing
 GROWING = {
     "orders": ("room_orders",),
     "fills": ("room_fills",),
@@ -193,7 +194,7 @@ def build(market: Market, setup: Setup) -> Sim:
     made = streams(market, cursor, setup)
     rules, tiers, latency = rules_of(market, setup)
     script = setup.script if setup.script is not None else np.zeros(0, REQUEST)
-    room = 4 * len(script) + 4 * HEADROOM
+    room = 4 * len(script) + (ROOM_OF_TICKS if tick_instruments(market) else 4 * HEADROOM)
     clock = np.zeros(1, CLOCK)
     c = clock[0]
     for name, value in setup.options.items():
