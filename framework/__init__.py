@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from framework.backtest import backtest, replay_orders
+    from framework.data.tardis_csv import from_tardis
     from framework.errors import FrameworkError
     from framework.instruments import Instrument
     from framework.llm import CassetteAnalyst, HolySheep, Rules, TradingSignal
@@ -29,9 +30,9 @@ _HOME = {
     "FrameworkError": "errors", "HolySheep": "llm", "Instrument": "instruments", "Latency": "options",
     "Market": "market", "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy",
     "TradingSignal": "llm", "UNSET": "strategy", "View": "market", "backtest": "backtest",
-    "book_at": "market_book", "check_lookahead": "research.proofs", "check_strategy": "testing.rehearsal",
-    "compiled": "strategy", "market_brief": "questions", "replay_orders": "backtest",
-    "sweep": "research.sweep",
+    "book_at": "market_book", "check_lookahead": "research.proofs",
+    "check_strategy": "testing.rehearsal", "compiled": "strategy", "from_tardis": "data.tardis_csv",
+    "market_brief": "questions", "replay_orders": "backtest", "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "check_lookahead",
     "check_strategy",
     "compiled",
+    "from_tardis",
     "market_brief",
     "replay_orders",
     "sweep",

@@ -24,7 +24,11 @@ from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Flags, compile_extra
 
-KERNEL_ROOMS = ("jit.py", "arena.py", "records.py", "indicators.py", "indicators", "engine")
+KERNEL_ROOMS = (
+    "jit.py", "arena.py", "records.py", "indicators.py", "indicators", "engine",
+    "data/parse.py", "data/parse_book.py", "data/parse_deals.py", "data/parse_ticker.py", "data/build.py",
+    "data/views.py",
+)  # fmt: skip
 
 
 def cache_root() -> Path:

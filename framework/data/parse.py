@@ -1,0 +1,186 @@
+"""Kernels: csv text to integers, for rows as Tardis writes them. At any other byte they stop at that row.
+
+Nothing is judged here: a row that is not plain (`ODD`) goes to `careful`, which refuses it or writes it
+plainly.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.arena import arena
+from framework.jit import kernel
+
+DONE, FULL, ODD = 0, 1, 2  # why a kernel came back: no line is left, no room is left, an odd row
+EMPTY = -1  # an empty cell
+TOP_TICK = 2**30 - 2  # keys are int32: 2 * tick + 1
+DIGITS = 18  # of an int64
+
+STATE = np.dtype(
+    [(name, "i8") for name in (
+        "pos", "end",  # bytes of the buffer to read
+        "count", "room",  # rows read, and how many fit
+        "last", "length",  # where the row before begins, and the length of its first four cells
+        "prefix",  # length of "exchange,symbol,"
+        "low", "high",  # local_timestamp is in [low, high), microseconds
+        "local", "ts", "top", "effective", "moved",  # of the row before; top = running max of ts
+        "price_scale", "price_unit", "lot_scale", "lot_unit",  # value = unit * n / 10^scale
+        "width",  # own cells of a row
+        "changed", "ahead", "back",  # rows whose exchange time was changed, and by how much at most
+        "gaps", "gap", "gap_at", "limit",  # silences longer than `limit`: count, the longest, where it began
+    )]
+)  # fmt: skip
+CHANGE = np.dtype(
+    [("ts", "i8"), ("local_ts", "i8"), ("lots", "i8"), ("key", "i4"), ("snapshot", "i4")]
+)  # a row of incremental_book_L2; times in ns
+DEAL = np.dtype(
+    [("ts", "i8"), ("local_ts", "i8"), ("raw_ts", "i8"), ("lots", "i8"), ("tick", "i4"), ("side", "i4"),
+     ("id", "i8"), ("id2", "i8"), ("named", "i8")]
+)  # fmt: skip  # TRADE and two digests of the id; named = 0: the id is empty
+MOMENT = np.dtype([("ts", "i8"), ("local_ts", "i8")])
+BYTE, WHOLE, REAL = np.dtype("u1"), np.dtype("i8"), np.dtype("f8")
+
+
+class Feed(NamedTuple):
+    """What the kernels read from and write to."""
+
+    text: NDArray[Any]
+    prefix: NDArray[Any]
+    state: NDArray[Any]
+    changes: NDArray[Any]
+    deals: NDArray[Any]
+    moments: NDArray[Any]
+    cells: NDArray[Any]  # rows x width
+    reals: NDArray[Any]  # rows x 7 of derivative_ticker, NaN = an empty cell
+    places: NDArray[Any]  # of each column among the cells of a row: ask price, amount, bid price, amount, ...
+
+
+feed_at = arena(Feed, (BYTE, BYTE, STATE, CHANGE, DEAL, MOMENT, WHOLE, REAL, WHOLE))
+
+
+@kernel(store=False)
+def stamp(f, i):
+    """Return 16 digits and a comma as a number, -1 for anything else."""
+    value = 0
+    bad = int(f.text[i + 16]) ^ 44
+    for k in range(16):
+        digit = int(f.text[i + k]) - 48
+        if digit < 0 or digit > 9:
+            bad = 1
+        value = value * 10 + digit
+    return value if bad == 0 else -1
+
+
+@kernel(store=False)
+def same_head(f, i, last, length):
+    """True when the row begins with the same four cells as the row before."""
+    differ = np.uint8(0)
+    for k in range(length):
+        differ = np.uint8(differ | (f.text[i + k] ^ f.text[last + k]))
+    return differ == 0
+
+
+@kernel(store=False)
+def head(f, c, i):
+    """Read the first four cells at i; return where the row's own cells begin, -1 when they are odd."""
+    if c["last"] >= 0 and same_head(f, i, c["last"], c["length"]):
+        c["changed"] += c["moved"]
+        c["last"] = i
+        return i + c["length"]
+    start = i
+    for k in range(c["prefix"]):
+        if f.text[i + k] != f.prefix[k]:
+            return -1
+    i += c["prefix"]
+    ts = stamp(f, i)
+    local = stamp(f, i + 17)
+    if ts < 0 or local < c["low"] or local >= c["high"] or local < c["local"]:
+        return -1
+    note_silence(c, local)
+    c["ahead"] = max(c["ahead"], ts - local)
+    c["back"] = max(c["back"], c["top"] - ts)
+    c["top"] = max(c["top"], ts)
+    c["effective"] = min(c["top"], local)
+    c["moved"] = 1 if c["effective"] != ts else 0
+    c["changed"] += c["moved"]
+    c["ts"] = ts
+    c["local"] = local
+    c["last"] = start
+    c["length"] = i + 34 - start
+    return i + 34
+
+
+@kernel(store=False)
+def note_silence(c, local):
+    """Count a long time without a row."""
+    gap = local - c["local"]
+    if gap > c["limit"] and c["local"] > 0:
+        c["gaps"] += 1
+        if gap > c["gap"]:
+            c["gap"] = gap
+            c["gap_at"] = c["local"]
+
+
+@kernel(store=False)
+def number(f, i, scale, unit):
+    """Read an unsigned decimal; return it as a count of unit / 10^scale and where it ends.
+
+    -1 when it is no plain decimal, lies between two steps, or has too many digits.
+    """
+    value = 0
+    n = 0
+    first = i
+    digit = int(f.text[i]) - 48
+    while 0 <= digit <= 9 and n < DIGITS:
+        value = value * 10 + digit
+        n += 1
+        i += 1
+        digit = int(f.text[i]) - 48
+    if i == first:
+        return -1, i
+    if digit == -2:
+        i += 1
+        first = i
+        digit = int(f.text[i]) - 48
+        while 0 <= digit <= 9 and scale > 0 and n < DIGITS:
+            value = value * 10 + digit
+            scale -= 1
+            n += 1
+            i += 1
+            digit = int(f.text[i]) - 48
+        while digit == 0:
+            i += 1
+            digit = int(f.text[i]) - 48
+        if i == first:
+            return -1, i
+    n += scale
+    if n > DIGITS:
+        return -1, i
+    while scale > 0:
+        value *= 10
+        scale -= 1
+    if unit > 1:
+        count = value // unit
+        value = count if count * unit == value else -1
+    return value, i
+
+
+@kernel(store=False)
+def line_end(f, i):
+    """Return where the next line begins when this one ends at i, else -1."""
+    if f.text[i] == 13:
+        i += 1
+    return i + 1 if f.text[i] == 10 else -1
+
+
+@kernel(store=False)
+def leave(c, i, n, code):
+    """Note how far a kernel came."""
+    c["pos"] = i
+    c["count"] = n
+    if code == ODD and c["last"] == i:  # its head was read: it will be read again
+        c["changed"] -= c["moved"]
+    return code
