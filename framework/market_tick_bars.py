@@ -145,7 +145,7 @@ def candle_fields(market: Market, interval: int) -> dict[str, Any]:
 
 
 def whole_bars(market: Market, k: int, interval: int) -> tuple[Rows, list[int]]:
-    """Return the bars of all trades whose buckets the ticks cover, and the opens of those they cover in part."""
+    """Return bars of all trades for the buckets the ticks cover, and the opens of those covered in part."""
     trades, what = trades_of(market, k, "as_candles"), market.instruments[k]
     start, stop = range_of(market, k)
     bucket = floor_time(trades["raw_ts"], interval)
