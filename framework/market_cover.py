@@ -227,8 +227,8 @@ def tick_notes(market: Market) -> list[str]:
             continue
         if k not in market.trades:
             lines.append(
-                f"{one.id}: no trades beside the book; queues move by the book only, and what waits for a trade "
-                "never fills"
+                f"{one.id}: no trades beside the book; limits fill only when the book reaches them, and "
+                "stops that wait for a trade never trigger"
             )
         lines += [
             f"{one.id}: {words}" for words in (*lag_words(market, k, span), *shown_words(market, k, span))

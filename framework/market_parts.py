@@ -14,6 +14,7 @@ from framework import market_bars, market_cover, market_streams, market_tick_par
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument, instrument
 from framework.market_bars import Gap
+from framework.market_ticks import local_times
 from framework.records import BAR, FEATURE, FUNDING, MARK, SIGNAL
 from framework.times import format_interval, format_time
 
@@ -135,11 +136,12 @@ def sliced_streams(market: Market, start: int, stop: int) -> dict[str, Any]:
 
 
 def has_rows(market: Market) -> bool:
-    """True when something that can be traded lies in a market: a bar to match on, or a tick."""
-    if any(len(rows) for (k, _), rows in market.bars.items() if not market.has_ticks(k)):
+    """True when something lies in a market that its orders meet: a bar to match on, or a tick of the feed."""
+    ticking = {k for k in range(len(market.instruments)) if market.has_ticks(k)}
+    if any(len(rows) for (k, _), rows in market.bars.items() if k not in ticking):
         return True
-    ticks = [rows for rows in market.trades.values() if len(rows)]
-    return bool(ticks) or any(len(book) > book.seeded for book in market.books.values())
+    seeds = sum(book.seeded for book in market.books.values())  # a cut's own messages
+    return sum(len(ts) for k in ticking for ts in local_times(market, k)) > seeds
 
 
 def cut_at(market: Market, fraction: float) -> int:

@@ -145,11 +145,12 @@ def candle_fields(market: Market, interval: int) -> dict[str, Any]:
 
 
 def whole_bars(market: Market, k: int, interval: int) -> tuple[Rows, list[int]]:
-    """Return the bars of all trades whose buckets the ticks cover, and the opens of those they do not."""
+    """Return bars of all trades for the buckets the ticks cover, and the opens of those covered in part."""
     trades, what = trades_of(market, k, "as_candles"), market.instruments[k]
     start, stop = range_of(market, k)
     bucket = floor_time(trades["raw_ts"], interval)
     order = np.argsort(bucket, kind="stable")
+    order = order[np.searchsorted(add_interval(bucket[order], interval), start, side="right") :]
     rows, bucket = trades[order], bucket[order]
     first = np.flatnonzero(np.append(True, bucket[1:] != bucket[:-1])) if len(rows) else np.zeros(0, np.int64)
     if not len(first):

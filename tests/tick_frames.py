@@ -93,12 +93,17 @@ def tick_market(
 
 
 def random_feed(
-    rng: np.random.Generator, count: int = 200, mid: int = 1000, levels: int = 8, start: int = T0
+    rng: np.random.Generator,
+    count: int = 200,
+    mid: int = 1000,
+    levels: int = 8,
+    start: int = T0,
+    unseen: float = 0.0,
 ) -> tuple[list[Any], list[Any]]:
     """Return (messages, trades) of a feed that loading could have made: never crossed, no no-op rows.
 
     The first message is a full book; times repeat now and then, ts never lies after local_ts, and the two
-    clocks are apart by up to 5 ms.
+    clocks are apart by up to 5 ms. `unseen` is the chance of a message that one level leaves the view (-1).
     """
     book: dict[int, int] = {}
     messages, trades = [], []
@@ -112,6 +117,9 @@ def random_feed(
             continue
         mid += int(rng.integers(-1, 2)) if i else 0
         changed = random_changes(rng, book, mid, levels, whole=i == 0)
+        if unseen and rng.random() < unseen:
+            there = [k for k, n in book.items() if n > 0 and k not in changed]
+            changed.update(dict.fromkeys(there[:1], -1))
         book.update(changed)
         messages.append((ts, seen, [(("bid", "ask")[k % 2], k // 2, n) for k, n in changed.items()]))
     return messages, trades
