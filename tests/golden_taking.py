@@ -30,10 +30,12 @@ golden("market_walks", "5.4 X1", [BOOK], [send(1, 100, "buy 7 market")],
        options={"taker": 1e-3, "slippage": 0.01})  # no slippage on a book; 400 x 0.001
 golden("taken_is_remembered", "5.4 X1", [BOOK, rows(200, "99:6"), rows(300, "| 100:9")],
        [send(1, 100, "buy 3 market"), send(2, 250, "buy 2 market"), send(3, 300, "buy 2 market")],
-       [fill(1, 100, 100.0, 3.0), fill(2, 250, 100.0, 1.0), fill(2, 250, 101.0, 1.0), fill(3, 300, 100.0, 2.0)],
+       [fill(1, 100, 100.0, 3.0), fill(2, 250, 100.0, 1.0), fill(2, 250, 101.0, 1.0),
+        fill(3, 300, 100.0, 2.0)],
        {1: DONE, 2: DONE, 3: DONE})
 golden("book_exhausted", "X1", [BOOK], [send(1, 100, "sell 30 market")],
-       [fill(1, 100, 99.0, 5.0), fill(1, 100, 98.0, 7.0), fill(1, 100, 97.0, 9.0)], {1: EMPTY}, qtys={1: 21.0})
+       [fill(1, 100, 99.0, 5.0), fill(1, 100, 98.0, 7.0), fill(1, 100, 97.0, 9.0)], {1: EMPTY},
+       qtys={1: 21.0})
 golden("fok_whole_or_not", "5.4", [BOOK],
        [send(1, 100, "buy 11 limit 101", tif="FOK"), send(2, 100, "buy 10 limit 101", tif="FOK")],
        [fill(2, 100, 100.0, 4.0), fill(2, 100, 101.0, 6.0)], {1: FOK, 2: DONE})
@@ -72,7 +74,8 @@ golden("stop_on_a_trade", "X3", [BOOK, trade(200, "buys", 1, 101)], [send(1, 100
 golden("stop_reached_at_arrival", "X1", [BOOK, trade(50, "sells", 1, 98)], [send(1, 100, "sell 2 stop 98")],
        [fill(1, 100, 99.0, 2.0, "taker")], {1: DONE})
 golden("stop_walks_the_book_before", "X3", [BOOK, [*trade(200, "buys", 1, 101), *rows(200, "| 100:1")]],
-       [send(1, 100, "buy 3 stop 101")], [fill(1, 200, 100.0, 3.0)], {1: DONE})  # the message of 200 comes later
+       [send(1, 100, "buy 3 stop 101")], [fill(1, 200, 100.0, 3.0)],
+       {1: DONE})  # the message of 200 comes later
 golden("stop_on_a_quote", "X4", [BOOK, trade(150, "buys", 1, 101), rows(200, "| 100:0")],
        [send(1, 100, "buy 2 stop 101")], [fill(1, 200, 101.0, 2.0)], {1: DONE}, options={"trigger": "quote"})
 golden("stop_on_a_mark", "X1", [BOOK, trade(150, "buys", 1, 101)], [send(1, 100, "buy 2 stop 101")],
@@ -84,7 +87,8 @@ golden("stop_ioc_is_decided_at_arrival", "X1", [BOOK, trade(50, "buys", 1, 100),
 golden("stop_limit_rests", "X3", [BOOK, trade(200, "buys", 1, 101), trade(300, "sells", 9, 99)],
        # triggered at 200, 99 is not marketable: it joins behind 5; 9 - 5 = 4
        [send(1, 100, "buy 6 stop_limit 101 99")], [fill(1, 300, 99.0, 4.0, "maker")], {1: OPEN})
-golden("trailing", "X3", [BOOK, trade(50, "buys", 1, 100), trade(200, "buys", 1, 103), trade(300, "sells", 1, 101)],
+golden("trailing", "X3", [BOOK, trade(50, "buys", 1, 100), trade(200, "buys", 1, 103),
+       trade(300, "sells", 1, 101)],
        # extreme 100, then 103: the level is 101
        [send(1, 100, "sell 2 trailing 2")], [fill(1, 300, 99.0, 2.0, "taker")], {1: DONE})
 
@@ -104,7 +108,8 @@ golden("target_grows_and_keeps_its_place", "X5", [BOOK, trade(150, "sells", 6, 9
        trade(250, "sells", 2, 99), trade(300, "buys", 8, 101)],
        # 1 of 3 at 150: a target behind 6; 2 more at 250: it grows in its place; 8 - 6 = 2
        [send(1, 100, "buy 3 limit 99", target=101)],
-       [fill(1, 150, 99.0, 1.0), fill(1, 250, 99.0, 2.0), fill(2, 300, 101.0, 2.0, "maker")], {1: DONE, 2: OPEN})
+       [fill(1, 150, 99.0, 1.0), fill(1, 250, 99.0, 2.0), fill(2, 300, 101.0, 2.0, "maker")],
+       {1: DONE, 2: OPEN})
 
 # ---- amends and cancels (X6)
 
@@ -119,7 +124,8 @@ golden("new_price_looks_anew", "X6", [BOOK, trade(300, "sells", 9, 98)],
        [send(1, 100, "buy 5 limit 98"), {**AMEND, "ts": at(200), "price": 100.0}],
        [fill(1, 200, 100.0, 4.0, "taker"), fill(1, 300, 100.0, 1.0, "maker")], {1: DONE})
 golden("cancel_loses_the_race", "X6", [BOOK, trade(220, "sells", 1, 98)],
-       [send(1, 100, "buy 5 limit 99", cancel_ts=at(200)), send(2, 100, "buy 5 limit 99", cancel_ts=at(199.9))],
+       [send(1, 100, "buy 5 limit 99", cancel_ts=at(200)),
+        send(2, 100, "buy 5 limit 99", cancel_ts=at(199.9))],
        # cancels arrive 20 ms later: at 220 after the trade, at 219.9 before it
        [fill(1, 220, 99.0, 5.0, "maker")], {1: DONE, 2: BY_STRATEGY}, options={"order_latency": 20 * MS})
 
@@ -132,16 +138,17 @@ golden("alone_volume_share", "X9", [trade(50, "buys", 1, 100), trade(200, "sells
        trade(300, "buys", 9, 102)],
        [send(1, 100, "buy 6 market")], [fill(1, 200, 101.0, 2.0), fill(1, 300, 102.0, 4.0)], {1: DONE},
        options={"volume_share": 0.5})  # 2.5 floored, then min(4.5, 4)
-golden("alone_limit", "X9", [trade(50, "buys", 1, 100), trade(200, "sells", 1, 101), trade(300, "sells", 9, 99),
-       trade(400, "buys", 1, 98)],
+golden("alone_limit", "X9", [trade(50, "buys", 1, 100), trade(200, "sells", 1, 101),
+       trade(300, "sells", 9, 99), trade(400, "buys", 1, 98)],
        # at its price nothing, strictly through whole, whoever took; the other is marketable at its first look
        [send(1, 100, "buy 5 limit 99"), send(2, 100, "buy 5 limit 102")],
        [fill(2, 200, 101.0, 5.0, "taker"), fill(1, 400, 99.0, 5.0, "maker")], {1: DONE, 2: DONE})
-golden("alone_front", "X9", [trade(50, "buys", 1, 100), trade(200, "sells", 1, 101), trade(300, "buys", 9, 99),
-       trade(400, "sells", 3, 99)],
+golden("alone_front", "X9", [trade(50, "buys", 1, 100), trade(200, "sells", 1, 101),
+       trade(300, "buys", 9, 99), trade(400, "sells", 3, 99)],
        [send(1, 100, "buy 5 limit 99")], [fill(1, 400, 99.0, 3.0, "maker")], {1: OPEN},
        options={"queue": "front"})
-golden("alone_stop", "X9", [trade(50, "buys", 1, 100), trade(200, "sells", 1, 100), trade(300, "sells", 1, 97)],
+golden("alone_stop", "X9", [trade(50, "buys", 1, 100), trade(200, "sells", 1, 100),
+       trade(300, "sells", 1, 97)],
        [send(1, 100, "sell 2 stop 98")], [fill(1, 300, 96.03, 2.0, "taker")], {1: DONE},
        options={"slippage": 0.01})
 
@@ -165,7 +172,8 @@ golden("bust_at_a_sample", "X10", [BOOK, rows(400, "99:0 98:0 97:0"), rows(500, 
        [send(1, 100, "buy 10 market")], [fill(1, 100, 100.0, 4.0), fill(1, 100, 101.0, 6.0),
                                          fill(2, 1_000, 91.0, 10.0)],
        {2: ("filled", "bust")}, options={"cash": 90.0, "leverage": 20.0}, outcome="bust")
-golden("funding_before_the_fills", "3.4 X11", [BOOK, rows(1_000, "| 100:0 101:0"), trade(1_000, "sells", 1, 98)],
+golden("funding_before_the_fills", "3.4 X11",
+       [BOOK, rows(1_000, "| 100:0 101:0"), trade(1_000, "sells", 1, 98)],
        # the boundary is 1 s: 2 x mid 99.5 (before its rows) x 1 % paid by the long
        [send(1, 100, "buy 2 market"), send(2, 200, "buy 5 limit 99")],
        [fill(1, 100, 100.0, 2.0), fill(2, 1_000, 99.0, 5.0)], funding=[(at(1_004), 0.01)],

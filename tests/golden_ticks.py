@@ -1,8 +1,8 @@
 """Golden examples on ticks: small feeds with fills worked out by hand from rules.md 5 and the matching rules.
 
-Each is run against the naive twin and against the engine. Unless said otherwise: one linear instrument, tick 1,
-lot 1, no fees, no slippage, no latency, queue "risk_averse", cash 10,000; a row is seen when it happens.
-Times are milliseconds after START. `ALONE` is a feed of trades without a book.
+Each is run against the naive twin and against the engine. Unless said otherwise: one linear instrument,
+tick 1, lot 1, no fees, no slippage, no latency, queue "risk_averse", cash 10,000; a row is seen when it
+happens. Times are milliseconds after START.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ golden("queue_first_then_us", "5.2 X3",
        # ahead 5: 3 leave 2; 4 leave 0 and 2 for us; the third trade gives the last 2
        [send(1, 100, "buy 4 limit 99")],
        [fill(1, 300, 99.0, 2.0, "maker"), fill(1, 400, 99.0, 2.0, "maker")], {1: DONE})
-golden("queue_exactly_taken", "5.2 X3", [BOOK, trade(200, "sells", 5, 99)], [send(1, 100, "buy 4 limit 99")], [],
+golden("queue_exactly_taken", "5.2 X3", [BOOK, trade(200, "sells", 5, 99)],
+       [send(1, 100, "buy 4 limit 99")], [],
        {1: OPEN})
 golden("sell_side_mirrors", "5.2 X3", [BOOK, trade(200, "buys", 6, 100)], [send(1, 100, "sell 4 limit 100")],
        [fill(1, 200, 100.0, 2.0, "maker", side=-1)], {1: OPEN}, qtys={1: 2.0})
@@ -135,11 +136,13 @@ golden("power_2", "5.3", [BOOK, rows(150, "99:15"), rows(200, "99:11"), trade(30
        options={"queue": "power:2"})
 golden("log", "5.3", [BOOK, rows(150, "99:15"), rows(200, "99:11"), trade(300, "sells", 6, 99)],
        # ln 11 / (ln 11 + ln 6) = 0.5723: 4 x 0.4277 = 1.711 before us: 3.289 ahead: 2 lots
-       [send(1, 100, "buy 4 limit 99")], [fill(1, 300, 99.0, 2.0, "maker")], {1: OPEN}, options={"queue": "log"})
+       [send(1, 100, "buy 4 limit 99")], [fill(1, 300, 99.0, 2.0, "maker")], {1: OPEN},
+       options={"queue": "log"})
 golden("front", "5.3", [BOOK, trade(200, "sells", 3, 99)], [send(1, 100, "buy 4 limit 99")],
        [fill(1, 200, 99.0, 3.0, "maker")], {1: OPEN}, options={"queue": "front"})
 golden("back", "5.3", [BOOK, rows(200, "99:1"), trade(300, "sells", 5, 99), trade(400, "sells", 2, 99)],
-       [send(1, 100, "buy 4 limit 99")], [fill(1, 400, 99.0, 2.0, "maker")], {1: OPEN}, options={"queue": "back"})
+       [send(1, 100, "buy 4 limit 99")], [fill(1, 400, 99.0, 2.0, "maker")], {1: OPEN},
+       options={"queue": "back"})
 golden("trades_explain_the_change", "5.3", [BOOK, rows(150, "99:15"), trade(200, "sells", 2, 99),
        rows(210, "99:13"), trade(300, "sells", 5, 99)],
        # the trade takes 2 of 5 ahead; 15 - 13 - 2 = 0 were cancelled; 3 ahead, 2 for us

@@ -29,8 +29,10 @@ def timed(trades: list[Trade]) -> list[tuple[int, Trade]]:
 
 
 def messages(feed: Feed) -> list[Message]:
-    """The net changes of a feed."""
-    return shot_messages(feed) if feed.shots else l2_messages(feed.files)
+    """The net changes of a feed, worked out once."""
+    if not feed.built:
+        feed.built = shot_messages(feed) if feed.shots else l2_messages(feed.files)
+    return feed.built
 
 
 # ---- incremental rows
@@ -44,7 +46,8 @@ def l2_messages(files: list[list[L2]]) -> list[Message]:
         before, begun, group = None, False, []
         for row in rows:
             ts = next(stamps)
-            starts = row.snapshot and (before is None or not before.snapshot or before.local_ts != row.local_ts)
+            goes_on = before is not None and before.snapshot and before.local_ts == row.local_ts
+            starts = row.snapshot and not goes_on
             begun = begun or row.snapshot  # B3: nothing before the first snapshot row of a file
             if group and group[-1][0].local_ts != row.local_ts:
                 out.append(builder.message(group))
@@ -79,9 +82,9 @@ class Builder:
         while (crossed := self.crossed()) is not None:
             del self.known[crossed]
         keys = sorted({*old, *self.known}, key=lambda key: (self.spoke[key], key))
-        rows = tuple((*key, self.known.get(key, 0)) for key in keys if old.get(key, 0) != self.known.get(key, 0))
+        changed = [key for key in keys if old.get(key, 0) != self.known.get(key, 0)]
         last, ts, _ = group[-1]
-        return Message(ts, last.local_ts, rows)
+        return Message(ts, last.local_ts, tuple((*key, self.known.get(key, 0)) for key in changed))
 
     def crossed(self) -> Key | None:
         """The older of the two best levels when they cross or lock (B6)."""
@@ -173,9 +176,7 @@ class Depth:
 def advance(queue: Queue, new: int, model: str, lot: float) -> None:
     """The feed says a level is `new` lots now: the place of an order there (X4)."""
     change = queue.level - new - queue.traded
-    if change < 0:
-        queue.ahead = min(queue.ahead, new)
-    elif model == "risk_averse":
+    if change < 0 or model == "risk_averse":
         queue.ahead = min(queue.ahead, new)
     elif model == "front":
         queue.ahead = 0.0

@@ -12,6 +12,7 @@ from tests.naive.tick_model import TickCase, TickOptions
 
 KINDS = ("market", "limit", "stop", "stop_limit", "trailing", "close", "cancel_all", "amend")
 WEIGHTS = (16, 40, 10, 9, 5, 6, 2, 12)
+CROWD = (6, 80, 2, 4, 1, 2, 1, 10)  # mostly limits, early and at the touch: queues
 STEPS = (0, 0, MS // 1_000, MS, 5 * MS, 20 * MS, 100 * MS, 400 * MS)
 
 
@@ -27,11 +28,13 @@ class TickGenerator:
         self.seed = seed
         self.rng = random.Random(seed)
         self.wild = self.chance(0.2)  # busts, liquidations
+        self.crowd = self.chance(0.35)
         self.options = self.draw_options()
         n = self.pick([1, 1, 1, 1, 2, 3])
         self.instruments = [self.draw_instrument() for _ in range(n)]
-        length = self.pick([5, 20, 40, 40, 80, 80, 160, 300])
-        self.feeds = Feeds(self.rng, self.instruments, max(5, length // n), self.wild)
+        length = self.pick([5, 10, 20, 20, 30, 30, 40, 40, 60, 60, 100, 300 if self.chance(0.3) else 40])
+        restless = 0.1 if self.crowd else 0.3
+        self.feeds = Feeds(self.rng, self.instruments, max(5, length // n), restless, self.wild)
         self.draw_money()
 
     # ---- dice
@@ -90,13 +93,14 @@ class TickGenerator:
         }
 
     def draw_money(self) -> None:
-        """Cash for 20 to 1,000 lots of the first instrument; limits and min notional near an order's value."""
+        """Cash for some lots of the first instrument; limits and min notional near an order's value."""
         lot = self.value(0)
         if self.wild:
             self.instruments[0]["tiers"] = tuple(
                 (limit / 1_000.0 * lot if limit < 1e11 else limit, rate, amount / 1_000.0 * lot)
                 for limit, rate, amount in self.instruments[0]["tiers"])
-        self.options.cash = lot * self.pick([20.0, 60.0, 60.0, 200.0, 1_000.0])
+        usual = [20.0, 60.0, 60.0, 200.0, 1_000.0]
+        self.options.cash = lot * self.pick([1.0, 3.0, 20.0] if self.wild else usual)
         for name, lots in (("max_order_notional", 4.03), ("max_position_notional", 9.07)):
             if self.chance(0.06):
                 setattr(self.options, name, lot * lots)
@@ -116,7 +120,7 @@ class TickGenerator:
         """Put the parts together."""
         rows: list[dict[str, Any]] = []
         for n in range(self.rng.randint(1, 20)):
-            kind = self.rng.choices(KINDS, WEIGHTS)[0]
+            kind = self.rng.choices(KINDS, CROWD if self.crowd else WEIGHTS)[0]
             targets = [r for r in rows if r["type"] in ("market", "limit", "stop", "stop_limit")]
             if kind == "amend":
                 if targets:
@@ -127,8 +131,9 @@ class TickGenerator:
             rows.sort(key=lambda row: row["ts"])
         n = len(self.instruments)
         return TickCase(
-            instruments=self.instruments, bars=self.feeds.bars, funding=[self.draw_funding(k) for k in range(n)],
-            mark=[self.draw_marks(k) for k in range(n)], orders=rows, options=self.options, seed=self.seed,
+            instruments=self.instruments, bars=self.feeds.bars,
+            funding=[self.draw_funding(k) for k in range(n)], mark=[self.draw_marks(k) for k in range(n)],
+            orders=rows, options=self.options, seed=self.seed,
             books=self.feeds.books, trades=self.feeds.trades,
         )
 
@@ -147,7 +152,7 @@ class TickGenerator:
         row: dict[str, Any] = {"ts": ts, "instrument": k, "type": kind, "id": id_}
         if kind == "cancel_all":
             return row
-        if self.chance(0.15):
+        if self.chance(0.05 if self.crowd else 0.15):
             row["cancel_ts"] = ts + self.pick(STEPS) * self.rng.randint(1, 4)
         if kind == "close":
             return row
@@ -159,7 +164,8 @@ class TickGenerator:
             row["qty"] = self.quantity(k)
         bid, ask = self.feeds.touch(k, ts)
         own, other = (bid, ask) if side > 0 else (ask, bid)
-        limit = own + side * self.pick([0, 0, 0, 1, 1, -1, -1, -2, -3]) if self.chance(0.8) else other
+        away = [0, 0, 0, 0, -1, -1] if self.crowd else [0, 0, 0, 1, 1, -1, -1, -2, -3]
+        limit = own + side * self.pick(away) if self.chance(0.8) else other
         if kind in ("limit", "stop_limit"):
             row["price"] = self.price(k, limit)
         if kind in ("stop", "stop_limit"):
@@ -173,16 +179,18 @@ class TickGenerator:
 
     def flags(self, row: dict[str, Any], kind: str) -> None:
         """Time in force, post-only, reduce-only, group."""
-        if self.chance(0.15):
+        odd = 0.04 if self.crowd else 0.15
+        if self.chance(odd):
             row["tif"] = self.pick(["IOC", "FOK"])
-        elif self.chance(0.15):
+        elif self.chance(odd):
             row["tif"] = "GTD"
-            row["expire_ts"] = row["ts"] + max(1, self.pick(STEPS) * self.rng.randint(1, 5) + self.pick([0, 0, 1, -1]))
+            later = self.pick(STEPS) * self.rng.randint(1, 5) + self.pick([0, 0, 1, -1])
+            row["expire_ts"] = row["ts"] + max(1, later)
         usual = kind == "limit" and row.get("tif") not in ("IOC", "FOK")
         if self.chance(0.2 if usual else 0.1 if kind == "stop_limit" else 0.01):
             row["post_only"] = True
-        row["reduce_only"] = self.chance(0.15)
-        if self.chance(0.2):
+        row["reduce_only"] = self.chance(odd)
+        if self.chance(odd):
             row["group"] = self.rng.randint(1, 3)
 
     def levels(self, row: dict[str, Any], kind: str, k: int, side: int, near: int) -> None:
@@ -218,7 +226,7 @@ class TickGenerator:
 
     def draw_time(self, k: int) -> int:
         """So that the order arrives at a row of its feed, or a decision at a row, or anywhere near."""
-        ts = self.feeds.some_stamp(k)
+        ts = self.feeds.some_stamp(k, 0.5 if self.crowd else 1.0)
         how = self.rng.random()
         if how < 0.45:
             return ts - self.options.order_latency

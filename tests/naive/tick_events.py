@@ -32,6 +32,11 @@ class TickEvents(TickLook):
         """Everything that arrives at t."""
         return self.by_arrival.get(t, [])
 
+    def arrivals(self, t: int, sent: int) -> None:
+        """One batch, if anything arrives at all."""
+        if t in self.by_arrival:
+            super().arrivals(t, sent)
+
     def enter(self, order: Order, *, count_late: bool) -> None:
         """An accepted or changed order looks at the book, or waits for the first message or trade."""
         if not self.ticked[order.k]:
@@ -42,9 +47,9 @@ class TickEvents(TickLook):
         order.queue = None
         depth = self.depth[order.k]
         if depth is None:
-            if self.options.trigger == "mark" and order.works_as_stop:
-                if not self.triggers(order, self.last_row[order.k]):
-                    self.now_or_never(order)
+            watches = self.options.trigger == "mark" and order.works_as_stop
+            if watches and not self.triggers(order, self.last_row[order.k]):
+                self.now_or_never(order)
         elif depth.begun:
             self.look_at_book(order)
             self.look_newborn()
@@ -61,7 +66,8 @@ class TickEvents(TickLook):
 
     def turns(self, k: int) -> list[Order]:
         """Live orders of k by age, those that began before this event."""
-        self.working[k] = sorted((o for o in self.working[k] if o.live), key=turn)
+        if self.working[k]:
+            self.working[k] = sorted((o for o in self.working[k] if o.live), key=turn)
         return list(self.working[k])
 
     # ---- trades
@@ -77,10 +83,13 @@ class TickEvents(TickLook):
                 self.trade_alone(order, row)
             elif order.looked and order.works_as_limit:
                 self.trade_on_limit(order, row)
-            elif order.looked and order.works_as_stop and self.options.trigger == "trade":
-                if self.triggers(order, self.last_trade[k]):
-                    self.act(order)
+            elif order.looked and self.options.trigger == "trade" and self.stopped(order):
+                self.act(order)
         self.look_newborn()
+
+    def stopped(self, order: Order) -> bool:
+        """Is this a stop that its reference reaches now?"""
+        return order.works_as_stop and self.triggers(order, self.reference(order))
 
     def trade_on_limit(self, order: Order, row: Trade) -> None:
         """X3: through fills whole, at our tick the queue goes first."""
@@ -114,7 +123,7 @@ class TickEvents(TickLook):
 
     def trade_alone(self, order: Order, row: Trade) -> None:
         """X9: the trade is the price; the first after the arrival is the first look."""
-        k, price = order.k, self.price(order.k, row.tick)
+        price = self.price(order.k, row.tick)
         if order.works_as_stop and self.options.trigger == "mark":
             return
         first, order.looked = not order.looked, True
@@ -159,8 +168,8 @@ class TickEvents(TickLook):
         if beyond > 0:
             self.fill_resting(order, math.inf)
         elif beyond == 0 and self.options.queue == "front" and row.side == -order.side:
-            if row.lots - self.taken >= 1:
-                self.taken += self.fill_resting(order, row.lots - self.taken)
+            left = row.lots - self.taken
+            self.taken += self.fill_resting(order, left) if left >= 1 else 0
 
     # ---- messages
 
@@ -172,7 +181,7 @@ class TickEvents(TickLook):
         depth.apply(message)
         orders = self.turns(k)
         resting = [order for order in orders if order.queue is not None]
-        for side, tick, lots in message.rows:
+        for side, tick, lots in message.rows if resting else ():
             for order in resting:
                 if lots >= 0 and self.tick_of(order) == tick and (order.side > 0) == (side == BID):
                     advance(order.queue, lots, self.options.queue, self.instruments[k].lot)
@@ -190,15 +199,14 @@ class TickEvents(TickLook):
     def reached(self, order: Order, message: Message) -> bool:
         """Does a row of the other side lie at or through this limit?"""
         other, own = (ASK if order.side > 0 else BID), self.tick_of(order)
-        return any(s == other and lots > 0 and (own - tick) * order.side >= 0 for s, tick, lots in message.rows)
+        shown = [tick for side, tick, lots in message.rows if side == other and lots > 0]
+        return any((own - tick) * order.side >= 0 for tick in shown)
 
     def stops(self, orders: list[Order]) -> None:
         """Stops that watch quotes or marks, by age."""
         for order in orders:
             alone = self.depth[order.k] is None
-            if not (order.live and order.works_as_stop and (order.looked or alone)):
-                continue
-            if not self.triggers(order, self.reference(order)):
+            if not (order.live and (order.looked or alone) and self.stopped(order)):
                 continue
             if alone:
                 order.looked = False  # it waits for a trade to fill at

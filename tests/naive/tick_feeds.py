@@ -19,9 +19,13 @@ Book = dict[int, dict[int, int]]
 class Feeds:
     """The streams of all instruments; `touch` and `some_stamp` tell where and when something happens."""
 
-    def __init__(self, rng: random.Random, instruments: list[dict[str, Any]], length: int, wild: bool) -> None:
+    def __init__(
+        self, rng: random.Random, instruments: list[dict[str, Any]], length: int, restless: float,
+        wild: bool,
+    ) -> None:
         self.rng = rng
         self.wild = wild
+        self.restless = restless  # how often the price moves
         n = len(instruments)
         self.instruments = instruments
         self.books: list[Feed | None] = [None] * n
@@ -35,7 +39,8 @@ class Feeds:
 
     def draw(self, k: int, length: int) -> None:
         """Book and trades, one of them, or bars."""
-        kind = self.rng.choices(["both", "book", "shots", "trades", "bars"], [60, 8, 12, 14, 0 if k == 0 else 12])[0]
+        kinds, weights = ["both", "book", "shots", "trades", "bars"], [60, 8, 12, 14, 12 if k else 0]
+        kind = self.rng.choices(kinds, weights)[0]
         stamps = self.common if self.rng.random() < 0.6 else self.stamps(length)
         if kind == "bars":
             self.draw_bars(k, stamps)
@@ -65,7 +70,7 @@ class Feeds:
         """(stamp, bid, ask) of a price that jumps a few ticks now and then."""
         bid, spread, out = self.start[k], 1, []
         for ts in stamps:
-            if self.rng.random() < 0.3:
+            if self.rng.random() < self.restless:
                 step = self.rng.choice([1, -1, 1, -1, 2, -2, 3, -3] + ([8, -8] if self.wild else []))
                 bid = max(4, bid + step)
                 spread = self.rng.choice([1, 1, 1, 2, 3])
@@ -80,9 +85,9 @@ class Feeds:
         _, bid, ask = rows[max(i, 0)]
         return bid, ask
 
-    def some_stamp(self, k: int) -> int:
-        """One of the times at which something happens."""
-        return self.rng.choice(self.seen[k])[0]
+    def some_stamp(self, k: int, part: float = 1.0) -> int:
+        """One of the times at which something happens, in the first part of the feed."""
+        return self.seen[k][int(self.rng.random() * part * len(self.seen[k]))][0]
 
     def local(self, ts: int, before: int) -> int:
         """Arrival of a row, never before the row above it."""
@@ -153,9 +158,8 @@ class Feeds:
         """Take away what lies beyond the touch, mostly; show something at it, mostly."""
         rows = []
         for side, touch, way in ((BID, bid, 1), (ASK, ask, -1)):
-            for tick in [t for t in book[side] if (t - touch) * way > 0]:
-                if self.rng.random() < 0.9:
-                    rows.append(self.set(book, side, tick, 0))
+            beyond = [t for t in book[side] if (t - touch) * way > 0 and self.rng.random() < 0.9]
+            rows += [self.set(book, side, tick, 0) for tick in beyond]
             if touch not in book[side] and self.rng.random() < 0.8:
                 rows.append(self.set(book, side, touch, self.size()))
         return rows
@@ -163,7 +167,8 @@ class Feeds:
     def clear(self, book: Book) -> list[tuple[bool, int, int, int]]:
         """One side goes, or both."""
         sides = self.rng.choice([[BID], [ASK], [BID, ASK]])
-        return [self.set(book, side, t, 0) for side in sides for t in list(book[side])] or [(False, BID, 1, 0)]
+        rows = [self.set(book, side, t, 0) for side in sides for t in list(book[side])]
+        return rows or [(False, BID, 1, 0)]
 
     def snapshot(self, book: Book, bid: int, ask: int) -> list[tuple[bool, int, int, int]]:
         """Whole books, at times one-sided, with a zero, a level said twice, or rows before and after it."""
@@ -232,7 +237,8 @@ class Feeds:
         for open_ts in range(first, min(last + 1, first + 40 * step), step):
             opened = level = max(6, level + self.rng.choice([0, 0, 0, 1, -1, 3, -3]))
             level = max(6, level + self.rng.randint(-2, 2))
-            high, low = max(opened, level) + self.rng.randint(0, 2), min(opened, level) - self.rng.randint(0, 2)
+            high = max(opened, level) + self.rng.randint(0, 2)
+            low = min(opened, level) - self.rng.randint(0, 2)
             prices = [on_grid(x, tick) for x in (opened, high, low, level)]
             volume = on_grid(self.rng.choice([0, 1, 5, 20, 100]), lot)
             self.bars[k].append((open_ts, open_ts + step, *prices, volume))

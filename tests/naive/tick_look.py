@@ -25,7 +25,8 @@ class TickLook(Replay):
 
     def __init__(self, case: TickCase) -> None:
         super().__init__(case)
-        self.ticked = [book is not None or bool(rows) for book, rows in zip(case.books, case.trades, strict=True)]
+        streams = list(zip(case.books, case.trades, strict=True))
+        self.ticked = [book is not None or bool(rows) for book, rows in streams]
         self.depth: list[Depth | None] = [None if book is None else Depth() for book in case.books]
         self.last_trade: list[float | None] = [None for _ in case.books]
         self.last_row: list[float | None] = [None for _ in case.books]  # of the mark stream

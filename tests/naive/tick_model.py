@@ -55,6 +55,7 @@ class Feed:
     files: list[list[L2]] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)
     depth: int = 25
+    built: list[Message] = field(default_factory=list, compare=False, repr=False)  # see tick_book.messages
 
 
 @dataclass
