@@ -86,9 +86,13 @@ class Arrivals(Matching):
         for order in self.orders:
             order.sent = order.sent or order.ts <= t
 
+    def due(self, t: int) -> list[Request]:
+        """Everything that arrives at t."""
+        return [r for r in self.requests if r.arrival == t]
+
     def arrivals(self, t: int, sent: int) -> None:
         """One batch of what was sent by `sent`, as sent; between two cancels or amends exits go first."""
-        batch = [r for r in self.requests if r.arrival == t and r.sent <= sent and not r.done]
+        batch = [r for r in self.due(t) if r.sent <= sent and not r.done]
         for request in in_turn(sorted(batch, key=lambda r: r.sent)):
             request.done = True
             if request.order is not None:

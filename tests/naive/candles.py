@@ -77,8 +77,8 @@ class Replay(Arrivals):
             self.delivered += 1
         if not closed:
             return
-        closes = [self.bars[k][i].close if i >= 0 else None for k, i in enumerate(self.closed)]
-        known, unrealised = self.known, total(self.known.unrealised(k, p) for k, p in enumerate(closes))
+        prices = [self.known_price(k) for k in range(len(self.instruments))]
+        known, unrealised = self.known, total(self.known.unrealised(k, p) for k, p in enumerate(prices))
         self.equity_rows.append(
             {
                 "ts": t,
@@ -92,6 +92,11 @@ class Replay(Arrivals):
                 "tokens": known.tokens,
             }
         )
+
+    def known_price(self, k: int) -> float | None:
+        """What the strategy values instrument k at: the last close it saw."""
+        i = self.closed[k]
+        return self.bars[k][i].close if i >= 0 else None
 
     def pay_funding(self, k: int, rate: float) -> None:
         """- signed notional x rate at the mark, else the bar's open, else the last close (rules 3.4)."""

@@ -78,7 +78,7 @@ def market_of(case: Case) -> Any:
 
 def arguments(options: Options) -> dict[str, Any]:
     """Keyword arguments of `replay_orders`."""
-    from framework import Costs, Fills, Latency
+    from framework import Costs, Fills, Latency, Risk
 
     x = options
     names = ("maker", "taker", "slippage", "entry_spread", "impact")
@@ -87,7 +87,8 @@ def arguments(options: Options) -> dict[str, Any]:
     fills = {name: getattr(x, name) for name in rules}
     latency = Latency(order=x.order_latency, response=x.response_latency, table=x.latency_table)
     return {"cash": x.cash, "costs": costs, "latency": latency, "fills": Fills(**fills),
-            "leverage": x.leverage, "margin": x.margin}
+            "leverage": x.leverage, "margin": x.margin,
+            "risk": Risk(x.max_order_notional, x.max_position_notional)}
 
 
 def engine(case: Case) -> dict[str, Any]:

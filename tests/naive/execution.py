@@ -150,10 +150,17 @@ class Execution(Exits):
 
     def worth_of(self, order: Order, available: float, price: float) -> float:
         """The lots a share buys at a price; a share of 1 or less never more than margin and fee allow."""
-        instrument, leverage = self.instruments[order.k], self.options.leverage
-        value = order.share * available * leverage / (1.0 + instrument.taker)
-        if order.share <= 1.0:
-            value = min(value, available * leverage / (1.0 + leverage * instrument.taker))
+        return self.bought(order.k, self.budget(order, available), price)
+
+    def budget(self, order: Order, available: float) -> float:
+        """Notional a share may spend."""
+        taker, leverage = self.instruments[order.k].taker, self.options.leverage
+        value = order.share * available * leverage / (1.0 + taker)
+        return value if order.share > 1.0 else min(value, available * leverage / (1.0 + leverage * taker))
+
+    def bought(self, k: int, value: float, price: float) -> float:
+        """The lots that a notional buys at a price."""
+        instrument = self.instruments[k]
         if instrument.kind == "inverse":
             return instrument.floor_lot(value * price / instrument.multiplier)
         return instrument.floor_lot(value / (price * instrument.multiplier))
@@ -197,13 +204,26 @@ class Execution(Exits):
         if self.too_small(order, price):
             self.reject(order, "below min notional")
             return
-        if opening > 0.0 and not self.affordable(k, order.side, closing, opening, qty, price, maker):
+        refusal = self.refusal(order, closing, opening, qty, price, maker) if opening > 0.0 else ""
+        if refusal:
             if closing > 0.0 and order.tif != "FOK":
                 price = self.paid(order, raw, closing, i, slipped=slipped, opening=False)
                 self.fill(order, price, closing, i, maker=maker)
-            self.reject(order, "insufficient margin")
+            self.reject(order, refusal)
         else:
             self.fill(order, price, qty, i, maker=maker)
+
+    def refusal(self, order: Order, closing: float, opening: float, qty: float, price: float,
+                maker: bool) -> str:
+        """Why the opening part may not fill: buying power, then the limits of the run; "" if it may."""
+        k, x = order.k, self.options
+        if not self.affordable(k, order.side, closing, opening, qty, price, maker):
+            return "insufficient margin"
+        after = self.ledger.positions[k].qty + order.side * qty
+        worth = [self.instruments[k].notional(part, price) for part in (opening, after)]
+        limits = (x.max_order_notional, x.max_position_notional)
+        over = [limit is not None and value > limit for value, limit in zip(worth, limits, strict=True)]
+        return "risk limit" if any(over) else ""
 
     def too_small(self, order: Order, price: float) -> bool:
         """Below min notional at the fill: for orders whose notional was not known at arrival."""
@@ -258,12 +278,16 @@ class Execution(Exits):
         """Write the fill row and change the ledger."""
         k = order.k
         self.last_seen = max(self.last_seen, seen)  # responses never overtake
-        fill = Fill(order, self.now, self.last_seen, i, self.bars[k][i].open_ts, k, order.side, price, qty,
+        fill = Fill(order, self.now, self.last_seen, i, self.bar_stamp(k, i), k, order.side, price, qty,
                     fee, maker, reason or trade_reason(order), liquidation)
         self.fills.append(fill)
         self.ledger.apply(k, order.side * qty, price, fee)
         self.ledger.liquidation += liquidation
         self.fifo.apply(fill, self.ledger.positions[k].qty)
+
+    def bar_stamp(self, k: int, i: int) -> int:
+        """Open of the bar a fill happened in."""
+        return self.bars[k][i].open_ts
 
     def seen(self, order: Order, k: int, i: int) -> int:
         """When the strategy learns of a fill (spec, stamps)."""

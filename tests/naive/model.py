@@ -46,6 +46,8 @@ class Options:
     leverage: float = 1.0
     margin: str = "cross"
     slip_in_range: bool = False
+    max_order_notional: float | None = None
+    max_position_notional: float | None = None
 
 
 @dataclass
@@ -154,6 +156,15 @@ def trail_distance(trail: float | None, tick: float) -> float | None:
     return on_grid(max(1, math.floor(trail / tick + 0.5)), tick)
 
 
+@dataclass
+class Queue:
+    """Place of a resting order among what the book showed at its level (ticks only)."""
+
+    ahead: float  # lots before it
+    level: int  # size of the level when last heard of
+    traded: int = 0  # lots traded there since
+
+
 @dataclass(eq=False)
 class Order:
     """An order at the exchange (or on its way there)."""
@@ -197,6 +208,8 @@ class Order:
     extreme: float | None = None
     works_in: int | None = None  # index of the bar it is matched inside of
     group_filled: bool = False  # a group mate filled while this one was on its way
+    queue: Queue | None = None  # resting on a book
+    joined: int | None = None  # when it last took a place in a queue
 
     @property
     def live(self) -> bool:
