@@ -65,10 +65,11 @@ Margin = Annotated[str, typer.Option(help="cross or isolated.")]
 Seed = Annotated[int, typer.Option(help="Kept in the manifest; the engine draws nothing.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Check the books after every event.")]
 MarketText = Annotated[
-    str | None, typer.Option(metavar="SOURCE", help="sample:NAME or candles:PATH; default the class's.")
+    str | None,
+    typer.Option(metavar="SOURCE", help="sample:NAME, candles:PATH or tardis:PATHS; default the class's."),
 ]
 InstrumentText = Annotated[
-    str | None, typer.Option(help="What the candles are of, like binance-futures:BTCUSDT.")
+    str | None, typer.Option(help="What the candles (or ticks) are of, like binance-futures:BTCUSDT.")
 ]
 Interval = Annotated[str | None, typer.Option(help="Length of a bar: 1m, 1h, 1d, 1mo.")]
 Stamp = Annotated[str | None, typer.Option(help="Which end of the bar its time is: open or close.")]

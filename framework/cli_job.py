@@ -67,8 +67,10 @@ class Job:
         for name in PATHS:
             if found[name] is not None:
                 found[name] = relative(found[name])
-        if self.market is not None and self.market.startswith("candles:"):
-            found["market"] = "candles:" + relative(self.market.removeprefix("candles:"))
+        kind, colon, rest = (self.market or "").partition(":")
+        if kind in ("candles", "tardis"):
+            parts = rest.split(",") if kind == "tardis" else [rest]
+            found["market"] = kind + colon + ",".join(relative(part) for part in parts)
         return {**found, "params": list(self.params)}
 
     @classmethod

@@ -253,8 +253,9 @@ def list_samples() -> int:
     for name in samples.names():
         market = samples.load(name)
         ids = ", ".join(one.id for one in market.instruments)
-        steps = ", ".join(format_interval(i) for i in market.intervals(0))
+        steps = [format_interval(i) for i in market.intervals(0)]
+        steps += [word for word, rows in (("trades", market.trades), ("book", market.books)) if rows]
         more = "; ".join(note for note in market.notes if "SYNTHETIC" in note)
         days = f"{format_time(market.start)[:10]} to {format_time(market.stop)[:10]}"
-        print("; ".join(filter(None, (f"{name}: {ids}", steps, days, more))))
+        print("; ".join(filter(None, (f"{name}: {ids}", ", ".join(steps), days, more))))
     return 0

@@ -12,7 +12,7 @@ from framework.times import DAY, HOUR, MINUTE, format_time
 
 
 def test_real_samples_are_what_the_notice_says():
-    assert samples.names() == ("btcusd-1h", "majors-1d", "perp-1m")
+    assert samples.names() == ("btcusd-1h", "majors-1d", "perp-1m", "ticks", "ticks-hedge")
     hourly = samples.load("btcusd-1h")
     rows = hourly.match_bars(0)
     assert hourly.instruments[0].id == "coinbase:BTC-USD"
@@ -76,6 +76,8 @@ def test_a_sample_is_loaded_once_and_cannot_change():
     assert not samples.load("perp-1m").match_bars(0).flags.writeable
     with pytest.raises(ConfigError, match="did you mean btcusd-1h"):
         samples.load("btcusd1h")
+    with pytest.raises(ConfigError, match="did you mean ticks"):
+        samples.load("tick")
 
 
 def test_market_option():
@@ -89,6 +91,9 @@ def test_market_option():
     for text, options, words in (
         ("sample:nope", {}, "sample: unknown"),
         ("sample:perp-1m", {"interval": "1m"}, "--interval: a sample has its own"),
+        ("sample:ticks", {"instrument": "synthetic:BTCUSDT"}, "--instrument: a sample has its own"),
+        ("tardis:days", {"stamp": "open"}, "--stamp: is for candles; tick files carry their own times"),
+        ("tardis:", {}, "neither sample:NAME"),
         ("perp-1m", {}, "neither sample:NAME"),
         (f"candles:{path}", {}, "--instrument: say what"),
         (f"candles:{path}", {"instrument": "coinbase:BTC-USD"}, "say --stamp open"),

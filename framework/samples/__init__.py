@@ -1,4 +1,4 @@
-"""Bundled samples: real candles that may be shipped (NOTICE.md) and one SYNTHETIC perpetual."""
+"""Bundled samples: real candles that may be shipped (NOTICE.md), SYNTHETIC candles and SYNTHETIC ticks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sample(NamedTuple):
 
 
 HERE = Path(__file__).parent
-SYNTHETIC = "perp-1m"
+SYNTHETIC = ("perp-1m", "ticks", "ticks-hedge")
 FILES = {
     "btcusd-1h": Sample("1h", (("coinbase_BTCUSD_1h_2017-07_2019-10.csv.gz", "coinbase:BTC-USD"),)),
     "majors-1d": Sample(
@@ -40,7 +40,7 @@ FILES = {
 
 def names() -> tuple[str, ...]:
     """Return the names of the bundled samples."""
-    return (*FILES, SYNTHETIC)
+    return (*FILES, *SYNTHETIC)
 
 
 @lru_cache(maxsize=8)
@@ -50,19 +50,29 @@ def load(name: str) -> Market:
     Parameters
     ----------
     name : str
-        `btcusd-1h` (Coinbase BTC-USD), `majors-1d` (Bitstamp BTC, ETH, LTC) or `perp-1m` (SYNTHETIC).
+        `btcusd-1h` (Coinbase BTC-USD), `majors-1d` (Bitstamp BTC, ETH, LTC), or SYNTHETIC: `perp-1m`
+        (candles of a perpetual), `ticks` (its trades and order book), `ticks-hedge` (and those of its spot).
 
     Raises
     ------
     ConfigError
         Unknown name, with near names.
     """
-    if name == SYNTHETIC:
-        return perp()
+    if name in SYNTHETIC:
+        return made(name)
     if name not in FILES:
         raise ConfigError(f"sample: unknown {name!r}; {near(name, names())}")
     interval, files = FILES[name]
     return Market.join(*(load_candles(HERE / file, id, interval, "open", name=name) for file, id in files))
+
+
+def made(name: str) -> Market:
+    """Return a SYNTHETIC sample; the generator of ticks is compiled only where they are asked for."""
+    if name == "perp-1m":
+        return perp()
+    from framework.data.synthetic_ticks import ticks, ticks_hedge
+
+    return ticks() if name == "ticks" else ticks_hedge()
 
 
 def market_from_option(
@@ -80,7 +90,8 @@ def market_from_option(
     Parameters
     ----------
     text : str
-        `sample:NAME` (no other option applies) or `candles:PATH` (instrument, interval and stamp are needed).
+        `sample:NAME` (no other option applies), `candles:PATH` (instrument, interval and stamp are needed),
+        `tardis:FOLDER` or `tardis:FILE,FILE` (tick files; their names say the instrument).
     instrument, interval, stamp, unit, time : str, optional
         As of `Market.from_candles`.
     funding, mark : str, optional
@@ -103,9 +114,12 @@ def market_from_option(
                 f"--{given[0]}: a sample has its own; leave it out, or use --market candles:PATH"
             )
         return load(rest)
+    if kind == "tardis" and rest:
+        return tick_files(rest, options)
     if kind != "candles" or not rest:
         raise ConfigError(
-            f"--market: {text!r} is neither sample:NAME ({', '.join(names())}) nor candles:PATH"
+            f"--market: {text!r} is neither sample:NAME ({', '.join(names())}) nor candles:PATH nor "
+            "tardis:FOLDER"
         )
     if instrument is None:
         raise ConfigError("--instrument: say what the candles are of, like binance-futures:BTCUSDT")
@@ -113,6 +127,19 @@ def market_from_option(
         market = load_candles(rest, instrument, interval, stamp, unit, time)
     with said_as(as_columns):
         return add_files(market, funding, mark)
+
+
+def tick_files(paths: str, options: dict[str, str | None]) -> Market:
+    """Return the market of a folder of tick files, or of several files with commas between them."""
+    for name in ("interval", "stamp", "unit", "time"):
+        if options[name] is not None:
+            raise ConfigError(f"--{name}: is for candles; tick files carry their own times, leave it out")
+    from framework.data import from_tardis  # type: ignore[attr-defined]
+
+    files: str | list[str] = paths.split(",") if "," in paths and not Path(paths).exists() else paths
+    market = from_tardis(files, options["instrument"])
+    with said_as(as_columns):
+        return add_files(market, options["funding"], options["mark"])
 
 
 @contextmanager
