@@ -30,7 +30,7 @@ def execution(outcome: Outcome) -> dict[str, float]:
     """
     found = order_metrics(outcome) | move_metrics(outcome)
     for k, name in enumerate(outcome.ids):
-        one = {**(quote_metrics(outcome, k) if outcome.on_ticks(k) else {}), **inventory_metrics(outcome, k)}
+        one = quote_metrics(outcome, k) | inventory_metrics(outcome, k)
         found |= {key if k == 0 else f"{key}:{name}": value for key, value in one.items()}
     return found
 
@@ -42,8 +42,10 @@ def order_metrics(outcome: Outcome) -> dict[str, float]:
     asked = np.where(there["qty"] > 0.0, there["qty"], there["asked_qty"])  # as the venue's grid left it
     units = np.array([unit_value(outcome, k) for k in range(len(outcome.ids))])
     traded = outcome.values(f["instrument"], f["qty"], f["price"])
-    waits = tick_metrics.queue_waits(there["id"], there["arrival_ts"], f["order_id"], f["ts"], f["maker"]) / SECOND
-    middle, most = np.percentile(waits, [50, 90]).tolist() if len(waits) else (NAN, NAN)
+    waits = tick_metrics.queue_waits(
+        there["id"], there["arrival_ts"], f["order_id"], f["ts"], f["maker"]
+    )
+    middle, most = np.percentile(waits / SECOND, [50, 90]).tolist() if len(waits) else (NAN, NAN)
     return {
         "fill_rate": tick_metrics.fill_rate(asked, there["filled"], units[there["instrument"]]),
         "orders_with_fill": mean((there["n_fills"] > 0).astype(np.float64)),
@@ -59,18 +61,18 @@ def unit_value(outcome: Outcome, k: int) -> float:
     if len(outcome.ids) == 1:
         return 1.0
     fills = outcome.fill_rows["price"][outcome.fill_rows["instrument"] == k]
-    shown = tick_metrics.prices(outcome.tables.market, k).mid if outcome.on_ticks(k) else fills
+    shown = tick_metrics.prices(outcome.tables.market, k).mid if outcome.tables.market.has_ticks(k) else fills
     known = shown[np.isfinite(shown)]
     price = known[-1:] if len(known) else np.array([NAN])
     return float(outcome.values(np.array([k]), np.array([1.0]), price)[0])
 
 
-def moves(outcome: Outcome) -> dict[str, tuple[Rows, Floats, Floats]]:
-    """Return (1 for a maker's, move in bps, move in money) of every fill on ticks, by horizon."""
+def moves(outcome: Outcome) -> dict[str, list[Rows]]:
+    """Return [1 for a maker's, move in bps, move in money] of every fill on ticks, by horizon."""
     parts: dict[str, list[tuple[Rows, Floats, Floats]]] = {name: [] for name in HORIZONS}
     for k in range(len(outcome.ids)):
         f = outcome.fill_rows[outcome.fill_rows["instrument"] == k]
-        if not outcome.on_ticks(k):
+        if not outcome.tables.market.has_ticks(k):
             continue
         rule = outcome.sim.rules[k]
         shown = tick_metrics.prices(outcome.tables.market, k)
@@ -78,7 +80,9 @@ def moves(outcome: Outcome) -> dict[str, tuple[Rows, Floats, Floats]]:
         for name, after in HORIZONS.items():
             move = tick_metrics.mid_moves(shown, f["ts"], f["side"], f["qty"], after, *contract)
             parts[name].append((f["maker"], *move))
-    return {name: tuple(np.concatenate(column) for column in zip(*rows)) for name, rows in parts.items()}
+    return {
+        name: [np.concatenate(column) for column in zip(*rows, strict=True)] for name, rows in parts.items()
+    }
 
 
 def move_metrics(outcome: Outcome) -> dict[str, float]:
@@ -110,7 +114,8 @@ def own_quotes(outcome: Outcome, k: int) -> Quotes:
 def quote_metrics(outcome: Outcome, k: int) -> dict[str, float]:
     """Return the strategy's spread while both its sides rest, and the market's, weighted by time."""
     market = outcome.tables.market
-    shown, own, tick = tick_metrics.prices(market, k), own_quotes(outcome, k), market.instruments[k].tick_size or NAN
+    shown, own = tick_metrics.prices(market, k), own_quotes(outcome, k)
+    tick = market.instruments[k].tick_size or NAN
     both = np.isfinite(own.bid + own.ask)
     found = {
         "quoted_time": tick_metrics.share_of_time(own.ts, both, market.start, market.stop, at_first=False)
@@ -139,8 +144,8 @@ def inventory_metrics(outcome: Outcome, k: int) -> dict[str, float]:
 def curves(outcome: Outcome, k: int, points: int) -> pl.DataFrame:
     """Return mid (or last trade), market spread and own spread of an instrument at `points` even times.
 
-    Columns ts, close, instrument, spread, quoted: the spreads are means over the time since the row before, NaN where
-    there was none. Rows before the first price are left out.
+    Columns ts, close, instrument, spread, quoted: the spreads are means over the time since the row before,
+    NaN where there was none. Rows before the first price are left out.
     """
     market = outcome.tables.market
     start, stop = market.start, market.stop

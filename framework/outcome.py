@@ -157,7 +157,7 @@ class Outcome:
         """Return closes per instrument, thinned for the page; of a run on ticks mids, and the spreads."""
         parts = []
         for k, name in enumerate(self.ids):
-            if self.on_ticks(k):
+            if self.tables.market.has_ticks(k):
                 from framework.execution import curves
 
                 parts.append(curves(self, k, THINNED))
@@ -194,16 +194,11 @@ class Outcome:
             "orders": len(self.order_rows), "fills": len(f), "rejected": int((status == 5).sum()),
             "late_orders": int(self.tables.clock["late"]), "liquidation": float(total["liquidation"]),
         }  # fmt: skip
-        if any(self.on_ticks(k) for k in range(len(self.ids))):
+        if self.tables.market.is_ticks:
             from framework.execution import execution
 
             found |= execution(self)
         return found
-
-    def on_ticks(self, k: int) -> bool:
-        """True when orders on instrument `k` met its trades or its book."""
-        market = self.tables.market
-        return bool(len(market.trades.get(k, ())) or len(market.books.get(k, ())))
 
     def values(self, instrument: Rows, qty: Rows, price: Rows) -> Rows:
         """Return |notional| of quantities at prices, in the settlement currency."""

@@ -43,7 +43,7 @@ def prices(market: Market, k: int, clock: str = "ts") -> Prices:
 
     The book as it was recorded: what an own taker took in a simulation is still in it.
     """
-    tick = market.instruments[k].tick_size
+    tick = market.instruments[k].tick_size or NAN
     if len(market.books.get(k, ())):
         book = market.books[k]
         rows = touches(book)
@@ -53,7 +53,8 @@ def prices(market: Market, k: int, clock: str = "ts") -> Prices:
     rows = market.trades.get(k, np.zeros(0, TRADE))
     mid = np.asarray(price_of(rows["tick"].astype(np.int64), tick), dtype=np.float64)
     none = np.full(len(rows), NAN)
-    return Prices(np.ascontiguousarray(rows[clock]), mid, none, none, int(rows[clock][-1]) if len(rows) else 0)
+    ts = np.ascontiguousarray(rows[clock])
+    return Prices(ts, mid, none, none, int(ts[-1]) if len(ts) else 0)
 
 
 def sample(ts: Ints, values: Floats, times: ArrayLike, end: int, before: bool = False) -> Floats:
@@ -100,7 +101,9 @@ def step_mean(ts: Ints, values: Floats, start: int, stop: int) -> float:
 
 
 def share_of_time(ts: Ints, is_so: NDArray[np.bool_], start: int, stop: int, at_first: bool) -> float:
-    """Return the share of [start, stop) in which a step function is true; `at_first` = before its first row."""
+    """Return the share of [start, stop) in which a step function is true, before its first row
+    `at_first`.
+    """
     if start >= stop:
         return NAN
     times = np.concatenate(([start], ts))
@@ -112,7 +115,8 @@ def fill_rate(asked: ArrayLike, filled: ArrayLike, value: ArrayLike = 1.0) -> fl
 
     Orders whose quantity was never known (sized by share, and never filled) do not count.
     """
-    wanted, got, unit = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (asked, filled, value)))
+    given = (np.asarray(one, dtype=np.float64) for one in (asked, filled, value))
+    wanted, got, unit = np.broadcast_arrays(*given)
     known = np.isfinite(wanted * unit) & (wanted > 0.0)
     total = float((wanted * unit)[known].sum())
     return float((got * unit)[known].sum()) / total if total > 0.0 else NAN
@@ -169,7 +173,7 @@ def mean(values: Floats) -> float:
 
 
 def t_value(values: Floats) -> float:
-    """Mean / (std (ddof 1) / √n) of the finite values: how far a mean lies from 0, fills taken as independent."""
+    """Mean / (std (ddof 1) / √n) of the finite values: fills are taken as independent."""
     known = values[np.isfinite(values)]
     spread = float(known.std(ddof=1)) if known.size > 1 else 0.0
     return float(known.mean()) / spread * float(np.sqrt(known.size)) if spread > 0.0 else NAN
@@ -196,6 +200,7 @@ def spread_bps(bid: Floats, ask: Floats) -> Floats:
 
 
 __all__ = [
-    "HORIZONS", "Moves", "Prices", "Quotes", "fill_rate", "mean", "mid_moves", "prices", "queue_waits", "quotes",
-    "sample", "share", "share_of_time", "spread_bps", "step_integrals", "step_mean", "step_means", "t_value",
+    "HORIZONS", "Moves", "Prices", "Quotes", "fill_rate", "mean", "mid_moves", "prices", "queue_waits",
+    "quotes", "sample", "share", "share_of_time", "spread_bps", "step_integrals", "step_mean", "step_means",
+    "t_value",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A run on ticks that no engine made: random orders and fills over a random feed, for metrics and the page."""
+"""A run on ticks that no engine made: random orders and fills over a random feed, for tests."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def made_market(rng: np.random.Generator, count: int = 4_000) -> Market:
     """Market of about `count` events in 90 seconds for each 4,000."""
     messages, trades = random_feed(rng, count, mid=300_000)
     what = coin(tick_size=TICK, lot_size=LOT)
-    return Market(
-        (what,), books={0: book_of(slowed(messages, 30))}, trades={0: trade_rows(slowed(trades, 30))}, name="made"
-    )
+    books, rows = {0: book_of(slowed(messages, 30))}, {0: trade_rows(slowed(trades, 30))}
+    return Market((what,), books=books, trades=rows, name="made")
 
 
 def orders_and_fills(rng: np.random.Generator, market: Market) -> tuple[Any, Any]:
@@ -56,11 +55,14 @@ def orders_and_fills(rng: np.random.Generator, market: Market) -> tuple[Any, Any
                 o["status"], o["end_ts"], o["reason"] = FILLED, ts, 0
     orders["id"] = np.arange(1, len(orders) + 1)
     orders["kind"] = LIMIT
+    for name in ("asked_qty", "asked_trigger", "trigger"):
+        orders[name] = np.nan
     orders["ts"] = orders["arrival_ts"] - SECOND // 50
     last = orders[-2:]
     last["side"], last["price"], last["qty"] = [1, -1], [29_900.0, 30_100.0], LOT
     last["arrival_ts"] = orders["arrival_ts"][-3] + SECOND
     last["end_ts"], last["status"] = NEVER, [OPEN, PENDING]
+    orders["asked_price"] = orders["price"]
     return orders, fill_rows(sorted(fills))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ def test_touch_of_an_emptied_side_and_of_far_levels() -> None:
         (ms(4), ms(5), [("ask", far, 0), ("bid", 2, 0)]),
         (ms(6), ms(7), [("ask", 12, 1), ("bid", -7, 1)]),
     ]
-    wanted = [(ms(0), ms(1), 10, far), (ms(2), ms(3), 2, far), (ms(4), ms(5), EMPTY, EMPTY), (ms(6), ms(7), -7, 12)]
+    wanted = [
+        (ms(0), ms(1), 10, far), (ms(2), ms(3), 2, far), (ms(4), ms(5), EMPTY, EMPTY), (ms(6), ms(7), -7, 12)
+    ]  # fmt: skip
     assert touches(book_of(rows)).tolist() == wanted
     near = [(ts, seen, [(side, min(tick, 70_000), n) for side, tick, n in r]) for ts, seen, r in rows]
     assert touches(book_of(near)).tolist() == [(a, b, c, min(d, 70_000)) for a, b, c, d in wanted]
@@ -86,9 +89,8 @@ def test_time_weighted_means(seed: int) -> None:
         wanted = naive.weighted_mean(list(zip(ts.tolist(), values.tolist(), strict=True)), start, stop)
         np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12)
         edges = np.unique(np.concatenate(([start, stop], rng.integers(start, stop, 4))))
-        for (a, b), mean in zip(
-            zip(edges[:-1], edges[1:], strict=True), tick_metrics.step_means(ts, values, edges), strict=True
-        ):
+        means = tick_metrics.step_means(ts, values, edges)
+        for (a, b), mean in zip(pairwise(edges), means, strict=True):
             np.testing.assert_allclose(mean, tick_metrics.step_mean(ts, values, a, b), rtol=1e-9, atol=1e-12)
     assert math.isnan(tick_metrics.step_mean(np.array([1]), np.array([2.0]), 5, 5))
 

@@ -1,4 +1,4 @@
-"""After the run: the touch of a recorded book, and that of the strategy's own resting orders, change by change.
+"""After the run: the touch of a recorded book and that of own resting orders, change by change.
 
 What the books showed is a matter of the market alone, so it is walked once a book, whichever clock is asked.
 """
