@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+ROLES = ("maker", "taker")
+AFTER = ("100ms", "1s", "5s", "10s")  # times after a fill at which the mid is looked at
 MOVES = (
     ("bps", "bps", "Mid after − mid before the fill, in its favour; mean over fills."),
     ("t", "ratio", "Mean / (std (ddof 1) / √fills) of that move."),
@@ -88,8 +90,8 @@ DEFINITIONS: dict[str, Definition] = {
             ("flat_time", "Flat time", "fraction", "Share of the run without a position."),
             *(
                 (f"move_{after}_{role}_{end}", f"Move after {role} fills, {after}", unit, text)
-                for role in ("maker", "taker")
-                for after in ("100ms", "1s", "5s", "10s")
+                for role in ROLES
+                for after in AFTER
                 for end, unit, text in MOVES
             ),
         ),
