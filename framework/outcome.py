@@ -155,9 +155,14 @@ class Outcome:
         return frame
 
     def price(self) -> pl.DataFrame:
-        """Return closes per instrument, thinned for the page."""
+        """Return closes per instrument, thinned for the page; of a run on ticks mids, and the spreads."""
         parts = []
         for k, name in enumerate(self.ids):
+            if self.tables.market.has_ticks(k):
+                from framework.execution import curves
+
+                parts.append(curves(self, k, THINNED))
+                continue
             bars = self.tables.market.match_bars(k)
             step = max(1, -(-len(bars) // THINNED))
             at = np.unique(np.append(np.arange(step - 1, len(bars), step), len(bars) - 1))
@@ -167,7 +172,7 @@ class Outcome:
                     instrument=pl.lit(name)
                 )
             )
-        return pl.concat(parts)
+        return pl.concat(parts, how="diagonal")
 
     def metrics(self, decisions: tuple[int, int] | None = None) -> dict[str, Any]:
         """Return every metric of the report and the run's counters."""
@@ -190,6 +195,10 @@ class Outcome:
             "orders": len(self.order_rows), "fills": len(f), "rejected": int((status == 5).sum()),
             "late_orders": int(self.tables.clock["late"]), "liquidation": float(total["liquidation"]),
         }  # fmt: skip
+        if self.tables.market.is_ticks:
+            from framework.execution import execution
+
+            found |= execution(self)
         return found
 
     def values(self, instrument: Rows, qty: Rows, price: Rows) -> Rows:

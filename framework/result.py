@@ -36,6 +36,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     for table, text in _COLUMNS.items()
 }
 """Columns of the result tables, times int64 ns UTC; what a table without rows has."""
+SPREADS = ("spread", "quoted")  # the price table's further columns in a run on ticks
 POSITION = "position:"  # and an id: the equity table's further columns where there are several instruments
 
 
@@ -116,7 +117,11 @@ class Result:
 
     @property
     def price(self) -> pl.DataFrame:
-        """Closes per instrument (ts, close, instrument), thinned for the page."""
+        """Closes per instrument (ts, close, instrument), thinned for the page.
+
+        Of a run on ticks mids, with the market's spread and the own quoted one (spread, quoted) since the row
+        before.
+        """
         return self._table("price")
 
     @cached_property
@@ -251,14 +256,17 @@ class Result:
 def check_columns(place: Path, name: str, frame: pl.DataFrame) -> None:
     """Refuse a table whose columns or their types are not those of `SCHEMAS`.
 
-    The equity table of several instruments has one `position:<id>` column more for each but the first.
+    The equity table of several instruments has one `position:<id>` column more for each but the first, the
+    price of a run on ticks the market's and the own spread.
     """
     if name == "decisions":  # an analyst of one's own may add columns
         return
     wanted, found = SCHEMAS[name], dict(frame.schema)
+    more = frame.columns[len(wanted) :]
     if name == "equity":
-        more = [c for c in frame.columns[len(wanted) :] if c.startswith(POSITION) and c != POSITION]
-        wanted = {**wanted, **dict.fromkeys(more, pl.Float64)}
+        wanted = wanted | {c: pl.Float64 for c in more if c.startswith(POSITION) and c != POSITION}
+    if name == "price" and tuple(more) == SPREADS:
+        wanted = wanted | dict.fromkeys(more, pl.Float64)
     if list(found.items()) == list(wanted.items()):
         return
     odd = next((f"{c}:{t}" for c, t in found.items() if wanted.get(c) != t), None)

@@ -1,4 +1,4 @@
-"""What each metric is called and means, how values and foreign text are printed, results side by side."""
+"""How values and foreign text are printed, and results side by side."""
 
 from __future__ import annotations
 
@@ -6,82 +6,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from framework.records import DIRECTIONS, NEVER, SIGNAL_STATUS
 from framework.report import Run
-
-
-class Definition(NamedTuple):
-    """How a metric is called, grouped, printed and defined.
-
-    `unit`: fraction, ratio, money, cost, days or count.
-    """
-
-    label: str
-    group: str
-    unit: str
-    text: str
-
-
-DEFINITIONS: dict[str, Definition] = {
-    name: Definition(label, group, unit, text)
-    for group, rows in {
-        "Return": (
-            ("start_equity", "Start equity", "money", "Cash at the start."),
-            ("final_equity", "Final equity", "money", "Last row, open positions at the last price."),
-            ("total_return", "Total return", "fraction", "Final equity / start equity − 1."),
-            ("cagr", "CAGR", "fraction", "Daily returns compounded to 365 days."),
-            ("sharpe", "Sharpe ratio", "ratio", "Mean / std (ddof 1) of daily returns × √365."),
-            ("sortino", "Sortino ratio", "ratio", "Mean daily return / downside deviation × √365."),
-            ("calmar", "Calmar ratio", "ratio", "CAGR / |max drawdown|."),
-            ("omega", "Omega ratio", "ratio", "Sum of positive / |sum of negative| daily returns."),
-        ),
-        "Risk": (
-            ("max_drawdown", "Max drawdown", "fraction", "Deepest fall from a peak, over every row."),
-            ("max_drawdown_days", "Drawdown length", "days", "From that peak to its recovery or the end."),
-            ("volatility", "Volatility", "fraction", "Std (ddof 1) of daily returns × √365."),
-            ("var_95", "Daily VaR 95 %", "fraction", "5th percentile of daily returns."),
-            ("cvar_95", "Daily CVaR 95 %", "fraction", "Mean of the worst 5 % of daily returns."),
-            ("tail_ratio", "Tail ratio", "ratio", "|95th| / |5th percentile| of daily returns."),
-            ("exposure", "Exposure", "fraction", "Share of equity rows with an open position."),
-        ),
-        "Trades": (
-            ("trades", "Trades", "count", "Round trips, first in first out."),
-            ("orders", "Orders", "count", "Every order sent, bracket exits included."),
-            ("fills", "Fills", "count", "Executions; one order may have several."),
-            ("rejected", "Rejected orders", "count", "Orders the venue's rules or the account refused."),
-            ("late_orders", "Late orders", "count", "Too late for their bar; they waited for the next."),
-            ("win_rate", "Win rate", "fraction", "Share of trades with net profit above 0."),
-            (
-                "profit_factor",
-                "Profit factor",
-                "ratio",
-                "Net profits / |net losses|; undefined without a loss.",
-            ),
-            ("expectancy", "Expectancy", "money", "Mean net profit of a trade."),
-            ("average_trade", "Average trade", "fraction", "Mean of net profit / entry notional."),
-            ("average_winner", "Average winner", "fraction", "The same over trades with net profit above 0."),
-            ("average_loser", "Average loser", "fraction", "The same over trades with net profit below 0."),
-        ),
-        "Costs": (
-            ("turnover", "Turnover", "ratio", "Traded notional / mean equity, over the whole run."),
-            ("fees", "Fees paid", "money", "Sum of fees; rebates count negative."),
-            ("slippage", "Slippage paid", "money", "Money lost between raw and paid prices."),
-            ("funding", "Funding", "money", "Sum of funding; received is positive."),
-            ("tokens", "Model cost", "cost", "Cost of the model's replies."),
-            ("liquidation", "Liquidation", "money", "Loss beyond the account that the venue bore."),
-        ),
-        "Evidence": (
-            ("ambiguous_bars", "Ambiguous bars", "count", "Bars whose order of events inside was assumed."),
-            ("decision_coverage", "Decision coverage", "fraction", "Valid decisions / decisions due."),
-        ),
-    }.items()
-    for name, label, unit, text in rows
-}
+from framework.report.definitions import DEFINITIONS, Definition
 
 KEY = (
     "total_return", "cagr", "sharpe", "sortino", "max_drawdown", "volatility", "trades", "win_rate",
@@ -109,8 +41,17 @@ def visible(text: object, limit: int = 2_000) -> str:
 
 
 def define(name: str) -> Definition:
-    """Return the definition of a metric; an unknown one is printed plainly under its own name."""
-    return DEFINITIONS.get(name) or Definition(name.replace("_", " "), "Other", "ratio", "")
+    """Return the definition of a metric; an unknown one is printed plainly under its own name.
+
+    `inventory_mean:<id>` is that of a further instrument.
+    """
+    if found := DEFINITIONS.get(name):
+        return found
+    of, _, instrument = name.partition(":")
+    if instrument and of in DEFINITIONS:
+        found = DEFINITIONS[of]
+        return found._replace(label=f"{found.label} {instrument}")
+    return Definition(name.replace("_", " "), "Other", "ratio", "")
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -213,6 +154,13 @@ def show(name: str, value: Any) -> str:
         return text if text == MISSING else f"{text} %"
     if unit == "cost":
         return cost(value)
+    if unit == "quantity":
+        return price(value)
+    if unit == "seconds":
+        return span(value * 1e9)
+    if unit in ("bps", "ticks"):
+        text = number(value, 3 if unit == "bps" else 2)
+        return text if text == MISSING else f"{text} {unit}"
     if unit == "days":
         text = number(value, 1)
         return text if text == MISSING else f"{text} days"

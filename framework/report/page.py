@@ -18,17 +18,18 @@ import numpy as np
 import polars as pl
 
 from framework import metrics
-from framework.report import Run, compare, plots
+from framework.report import Run, compare, execution, plots
 from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
 from framework.report.words import (
-    HEADLINE,
     analyst_rows,
     banners,
     bounds_agree,
     decided,
     headline,
+    headline_names,
     in_sample_only,
     instruments,
+    is_ticks,
     notes,
     title_parts,
     units,
@@ -72,6 +73,8 @@ def assumptions(run: Run) -> list[tuple[str, str]]:
 def ambiguity(run: Run) -> str:
     """Return what the ambiguous bars of a run mean."""
     count = run.metrics.get("ambiguous_bars")
+    if is_ticks(run) and not count:
+        return "Orders met recorded trades and books: every event has its time, and no order is assumed."
     if not count:
         words = "No bar is ambiguous: none reached two orders of which one could end or feed the other."
         return f"{words} Worst, chosen and best are the same." if bounds_agree(run) else words
@@ -87,7 +90,7 @@ def ambiguity(run: Run) -> str:
 def _headline(run: Run) -> list[dict[str, str]]:
     cards = []
     held = _held(run)
-    for name in HEADLINE:
+    for name in headline_names(run):
         label, value, below = compare.define(name).label, show(name, run.metrics.get(name)), ""
         if name == "total_return":
             below = f"buy and hold {held}"
@@ -101,6 +104,10 @@ def _headline(run: Run) -> list[dict[str, str]]:
             below = f"Sortino {show('sortino', run.metrics.get('sortino'))}"
         elif name == "cagr":
             below = f"volatility {show('volatility', run.metrics.get('volatility'))}"
+        elif name == "fill_rate":
+            below = f"of {show('orders', run.orders.height)} orders"
+        elif name == "maker_share":
+            below = f"median wait {show('queue_wait_median', run.metrics.get('queue_wait_median'))}"
         cards.append({"label": label, "value": value, "below": below})
     return cards
 
@@ -117,6 +124,8 @@ def _groups(run: Run) -> list[tuple[str, list[dict[str, str]]]]:
     groups: dict[str, list[dict[str, str]]] = {}
     for name, value in run.metrics.items():
         row = compare.define(name)
+        if row.group == "Execution":  # has a section of its own
+            continue
         groups.setdefault(row.group, []).append(
             {"label": row.label, "value": show(name, value), "text": row.text}
         )
@@ -252,6 +261,7 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         reasons=_reasons(run),
         n_orders=run.orders.height,
         decisions=_decisions(run),
+        execution=execution.section(run),
         rows=run.equity.height,
         fingerprint=run.fingerprint,
         many_instruments=len(instruments(run)) > 1,
@@ -267,7 +277,7 @@ def _headings(run: Run) -> list[str]:
 
 def write(run: Run, folder: Path) -> Path:
     """Write report.html and report.png into `folder`, each whole or not at all; return the page's path."""
-    pictures = plots.pictures(run, _headings(run))
+    pictures = plots.pictures(run, _headings(run)) | execution.pictures(run)
     page = folder / "report.html"
     for path, data in (
         (folder / "report.png", pictures["report"]),

@@ -5,9 +5,10 @@ matplotlib is imported when the first picture is drawn. Colours are Okabe and It
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -84,28 +85,36 @@ def trade_returns(trades: pl.DataFrame, manifest: Mapping[str, Any]) -> Floats:
     return metrics.trade_returns(trades["pnl"].to_numpy(), notional)
 
 
-def pictures(run: Run, headings: Sequence[str] = ()) -> dict[str, bytes]:
-    """Return the PNG pictures of a run.
-
-    "report" (with up to three lines of text over it), "summary" (the same without them) and, when there are
-    trades with a return, "trades".
-    """
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the house's style, and leave matplotlib's settings as they were."""
     import matplotlib as mpl
     from matplotlib import font_manager
 
     have = {font.name for font in font_manager.fontManager.ttflist}
     family = next((name for name in FONTS if name in have), "DejaVu Sans")
     with mpl.rc_context(cast("Any", {**STYLE, "font.family": [family]})):
-        whole = _pixels(_summary(run, headings))
-        found = {"report": _png(whole), "summary": _png(whole[int(STRIP * DPI) :])}
+        yield
+
+
+def pictures(run: Run, headings: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return the PNG pictures of a run.
+
+    "report" (with up to three lines of text over it), "summary" (the same without them) and, when there are
+    trades with a return, "trades".
+    """
+    with styled():
+        whole = pixels(_summary(run, headings))
+        found = {"report": png(whole), "summary": png(whole[int(STRIP * DPI) :])}
         gains = trade_returns(run.trades, run.manifest)
         gains = gains[np.isfinite(gains)]
         if gains.size:
-            found["trades"] = _png(_pixels(_histogram(100.0 * gains)))
+            found["trades"] = png(pixels(_histogram(100.0 * gains)))
     return found
 
 
-def _pixels(figure: Figure) -> NDArray[np.uint8]:
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """Return a figure as drawn, (height, width, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas: Any = FigureCanvasAgg(figure)
@@ -113,20 +122,21 @@ def _pixels(figure: Figure) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba())[:, :, :3]
 
 
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Return pixels as a PNG file."""
     from PIL import Image  # matplotlib's own dependency
 
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=3)
+    Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG", compress_level=3)
     return file.getvalue()
 
 
-def _days(ts: Any) -> Floats:
+def days(ts: Any) -> Floats:
     """Return ns as matplotlib's date numbers (days since 1970)."""
     return np.asarray(ts, dtype=np.int64) / metrics.DAY
 
 
-def _label(text: object, limit: int = 60) -> str:
+def drawable(text: object, limit: int = 60) -> str:
     """Return text that any font can draw, cut at `limit` characters."""
     shown = visible(text)
     shown = shown if len(shown) <= limit else shown[: limit - 3] + "..."
@@ -153,7 +163,7 @@ def _summary(run: Run, headings: Sequence[str]) -> Figure:
         figure.text(
             0.012,
             y,
-            _label(text, 120 if size > 10.0 else 170),
+            drawable(text, 120 if size > 10.0 else 170),
             color=colour,
             fontsize=size,
             fontweight=weight,
@@ -164,17 +174,18 @@ def _summary(run: Run, headings: Sequence[str]) -> Figure:
     _drawdown(axes[1], run)
     for axis, name in zip(axes[2:], panels, strict=True):
         _price(axis, run, name, of=len(names))
-    _dates(axes[-1])
+    dates(axes[-1])
     figure.align_ylabels(axes)
     return figure
 
 
-def _dates(axis: Axes) -> None:
+def dates(axis: Axes) -> None:
+    """Put UTC dates under an axis whose x are `days`."""
     from matplotlib import dates as mpl_dates
 
-    dates: Any = mpl_dates  # has no types
-    locator = dates.AutoDateLocator(minticks=4, maxticks=10, tz="UTC")
-    formatter = dates.ConciseDateFormatter(locator, tz="UTC")
+    made: Any = mpl_dates  # has no types
+    locator = made.AutoDateLocator(minticks=4, maxticks=10, tz="UTC")
+    formatter = made.ConciseDateFormatter(locator, tz="UTC")
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(formatter)
     axis.set_xlabel("time (UTC)")
@@ -216,17 +227,17 @@ def log_label(value: float) -> str:
 
 
 def _equity(axis: Axes, run: Run, names: list[Any]) -> None:
-    ts, values = _days(run.equity["ts"].to_numpy()), run.equity["equity"].to_numpy()
+    ts, values = days(run.equity["ts"].to_numpy()), run.equity["equity"].to_numpy()
     axis.set_title("Equity")
-    axis.set_ylabel(_label(run.manifest.get("settle") or "settlement currency", 20))
+    axis.set_ylabel(drawable(run.manifest.get("settle") or "settlement currency", 20))
     curves = [values]
     prices = run.price.filter(pl.col("instrument") == names[0]) if names else run.price
     closes = prices["close"].to_numpy()
     if values.size and closes.size and closes[0] > 0.0:
         held = closes / closes[0] * _start(run, values)
         rows = thin(held)
-        label = f"buy and hold {_label(names[0])}"
-        axis.plot(_days(prices["ts"].to_numpy())[rows], held[rows], color=GREY, linewidth=1.0, label=label)
+        label = f"buy and hold {drawable(names[0])}"
+        axis.plot(days(prices["ts"].to_numpy())[rows], held[rows], color=GREY, linewidth=1.0, label=label)
         curves.append(held)
     rows = thin(values)
     axis.plot(ts[rows], values[rows], color=BLUE, linewidth=1.4, label="strategy")
@@ -254,7 +265,7 @@ def _drawdown(axis: Axes, run: Run) -> None:
         return
     falls = 100.0 * metrics.drawdowns(np.concatenate(([_start(run, values)], values)))[1:]
     rows = thin(falls)
-    ts = _days(run.equity["ts"].to_numpy())
+    ts = days(run.equity["ts"].to_numpy())
     axis.fill_between(ts[rows], falls[rows], 0.0, color=ORANGE, alpha=0.22, linewidth=0.0)
     axis.plot(ts[rows], falls[rows], color=ORANGE, linewidth=0.8)
     axis.set_ylim(min(float(np.nanmin(falls)) * 1.05, -1.0), 0.0)
@@ -268,13 +279,13 @@ def _price(axis: Axes, run: Run, name: Any, of: int) -> None:
     prices = run.price.filter(pl.col("instrument") == name)
     closes = prices["close"].to_numpy()
     rows = thin(closes)
-    axis.plot(_days(prices["ts"].to_numpy())[rows], closes[rows], color="#7b8794", linewidth=0.8, zorder=1)
+    axis.plot(days(prices["ts"].to_numpy())[rows], closes[rows], color="#7b8794", linewidth=0.8, zorder=1)
     _money_axis(axis, closes)
     trades = run.trades.filter(pl.col("instrument").cast(pl.String) == str(name))
     shown = trades[:: math.ceil(trades.height / MARKERS)] if trades.height > MARKERS else trades
     size = float(np.clip(8.5 - 1.6 * math.log10(shown.height + 1), 3.0, 6.5))
     longs = np.array([sign(side) > 0 for side in shown["side"].to_list()], dtype=bool)
-    entry_ts, entry = _days(shown["entry_ts"].to_numpy()), shown["entry_price"].to_numpy()
+    entry_ts, entry = days(shown["entry_ts"].to_numpy()), shown["entry_price"].to_numpy()
     style: dict[str, Any] = {
         "linestyle": "none",
         "markeredgewidth": 0.4,
@@ -289,13 +300,13 @@ def _price(axis: Axes, run: Run, name: Any, of: int) -> None:
         "markeredgewidth": 0.7,
         "alpha": 0.7,
     }
-    axis.plot(_days(shown["exit_ts"].to_numpy()), shown["exit_price"].to_numpy(), marker="o", label="exit",
+    axis.plot(days(shown["exit_ts"].to_numpy()), shown["exit_price"].to_numpy(), marker="o", label="exit",
               **{**hollow, "markersize": 0.75 * size})  # fmt: skip
     axis.plot(entry_ts[longs], entry[longs], marker="^", color=GREEN, label="long entry", **style)
     axis.plot(entry_ts[~longs], entry[~longs], marker="v", color=ORANGE, label="short entry", **style)
     part = "" if shown.height == trades.height else f", {shown.height:,} of {trades.height:,} trades drawn"
     more = f" (first {PANELS} of {of} instruments)" if of > PANELS else ""
-    axis.set_title(f"Price and trades · {_label(name)}{more}{part}")
+    axis.set_title(f"Price and trades · {drawable(name)}{more}{part}")
     if trades.height:
         axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, borderpad=0.0, handletextpad=0.2)
 

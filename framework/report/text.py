@@ -12,6 +12,8 @@ from framework.report.compare import show, visible
 from framework.report.plots import thin
 
 KINDS = ("worst", "chosen", "best")
+EXECUTION = ("fill_rate", "maker_share", "queue_wait_median", "quoted_spread_ticks", "market_spread_ticks",
+             "inventory_max", "move_1s_maker_bps", "move_1s_taker_bps")  # fmt: skip
 
 
 def table(run: Run, folder: Path | None = None) -> str:
@@ -38,12 +40,14 @@ def table(run: Run, folder: Path | None = None) -> str:
 
 def _figures(run: Run) -> list[str]:
     """Return the key metrics, one a line, with their bounds beside them."""
-    names = [name for name in (*compare.KEY, "ambiguous_bars", "decision_coverage") if name in run.metrics]
+    last = EXECUTION if words.is_ticks(run) else ("ambiguous_bars",)
+    names = [name for name in (*compare.KEY, *last, "decision_coverage") if name in run.metrics]
     rows = [(compare.define(name).label, show(name, run.metrics[name]), _bound(run, name)) for name in names]
     rows = [row for row in rows if row[1] != compare.MISSING or row[0] != "Decision coverage"]
+    name = max(18, *(len(label) + 2 for label, *_ in rows)) if rows else 18
     wide = max((len(value) for _, value, _ in rows), default=0)
     lines = [f"  {words.NO_HEADLINE.capitalize()}; figures in-sample:"] if words.in_sample_only(run) else []
-    lines += [f"  {label:<18}{value:>{wide}}{bound}" for label, value, bound in rows]
+    lines += [f"  {label:<{name}}{value:>{wide}}{bound}" for label, value, bound in rows]
     if run.bounds:
         meaning = "the order of events inside each bar, assumed each way"
         if not run.metrics.get("ambiguous_bars") and words.bounds_agree(run):

@@ -11,6 +11,8 @@ from framework.report import Run, compare
 from framework.report.compare import MISSING, cost, flat, number, show, span, visible, when
 
 HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
+SHORT = ("total_return", "fill_rate", "maker_share", "max_drawdown", "trades", "final_equity")
+SHORTEST = 2 * 86_400 * 10**9  # ns; a shorter run on ticks has no yearly figure worth a headline
 NO_HEADLINE = "no out-of-sample decision"
 
 
@@ -40,11 +42,23 @@ def title_parts(run: Run) -> list[str]:
     return [visible(part) for part in parts if part]
 
 
+def is_ticks(run: Run) -> bool:
+    """True for a run whose orders met recorded trades or books."""
+    return "fill_rate" in run.metrics
+
+
+def headline_names(run: Run) -> tuple[str, ...]:
+    """Return the metrics of the headline."""
+    ts = run.equity["ts"]
+    is_short = not ts.len() or ts[-1] - ts[0] < SHORTEST
+    return SHORT if is_ticks(run) and is_short else HEADLINE
+
+
 def headline(run: Run) -> str:
     """Return the headline in one line; rules.md 7.4: no number where every decision may be remembered."""
     if in_sample_only(run):
         return NO_HEADLINE
-    return " · ".join(f"{compare.define(n).label} {show(n, run.metrics.get(n))}" for n in HEADLINE)
+    return " · ".join(f"{compare.define(n).label} {show(n, run.metrics.get(n))}" for n in headline_names(run))
 
 
 def decided(run: Run) -> str:

@@ -23,6 +23,7 @@ from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
 from framework.questions import Answers, check_analyst
+from framework.report.definitions import DEFINITIONS
 from framework.research.grid import Params, grid, sort_keywords
 from framework.run import class_of, fresh, run
 from framework.strategy import Analyst, Strategy, parameters_of
@@ -91,7 +92,7 @@ def sweep(
     cls, base = class_of(strategy)
     values, options = sort_keywords(cls, grid_and_options)
     sets = grid(cls, base, values, where)
-    wanted = metric_names(metrics)
+    wanted = metric_names(metrics, market)
     job = Job(cls, make_plan(market, **options), wanted)
     job = replace(job, questions=Questions.of(job, sets[0], analyst))
     rows: list[Row] = []
@@ -102,9 +103,11 @@ def sweep(
     return table(cls, sets, rows, wanted)
 
 
-def metric_names(given: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the metric columns of a sweep; unknown names are refused."""
+def metric_names(given: Iterable[str] | None, market: Market) -> tuple[str, ...]:
+    """Return the metric columns of a sweep, on ticks those of execution too; unknown names are refused."""
     known = (*measures.summary((), (), start=1.0), *COUNTERS)
+    if isinstance(market, Market) and market.is_ticks:
+        known += tuple(name for name, one in DEFINITIONS.items() if one.group == "Execution")
     if given is None:
         return tuple(name for name in known if name not in ALWAYS)
     chosen = (given,) if isinstance(given, str) else tuple(given)

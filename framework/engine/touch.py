@@ -1,0 +1,231 @@
+"""After the run: the touch of a recorded book and that of own resting orders, change by change.
+
+What the books showed is a matter of the market alone, so it is walked once a book, whichever clock is asked.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.arena import arena, register
+from framework.jit import entry, kernel
+from framework.market_ticks import Book
+from framework.records import MESSAGE
+
+EMPTY = -(2**31)  # tick of an empty side
+TOUCH = np.dtype([("ts", "i8"), ("local_ts", "i8"), ("bid", "i4"), ("ask", "i4")])  # best ticks from then on
+QUOTED = np.dtype([("ts", "i8"), ("bid", "f8"), ("ask", "f8")])  # own best prices from then on; NaN = none
+RESTING = np.dtype([("begin", "i8"), ("end", "i8"), ("side", "i8"), ("price", "f8")])  # works in [begin, end)
+BLOCK, PAGE = 64, 4096  # ticks whose levels are counted together
+WIDEST = 1 << 24  # ticks; a book that spans more is walked by the rank of its ticks
+
+KEY, LOTS, FLAG, COUNT = np.dtype("i4"), np.dtype("i8"), np.dtype("i1"), np.dtype("i4")
+
+
+class Walk(NamedTuple):
+    """A book, which of its levels are there, and where the changes of the touch are written.
+
+    Places stand for ticks; the sides lie one after the other, bids first.
+    """
+
+    messages: NDArray[Any]
+    places: NDArray[np.int32]  # 2 x place of the tick, + 1 for an ask
+    lots: NDArray[np.int64]
+    there: NDArray[np.int8]
+    blocks: NDArray[np.int32]
+    pages: NDArray[np.int32]
+    touch: NDArray[Any]
+
+
+walk_at = arena(Walk, (MESSAGE, KEY, LOTS, FLAG, COUNT, COUNT, TOUCH))
+
+
+@kernel(store=False)
+def set_level(w, size, side, place, is_there):
+    """Note that a level came or went."""
+    cell = side * size + place
+    if w.there[cell] == is_there:
+        return
+    w.there[cell] = is_there
+    by = 2 * is_there - 1
+    block = cell // BLOCK
+    page = cell // PAGE
+    w.blocks[block] = w.blocks[block] + by
+    w.pages[page] = w.pages[page] + by
+
+
+@kernel(store=False)
+def next_level(w, size, side, place, step):
+    """First place with a level from `place` on in direction `step`; -1 when that side is empty there."""
+    base = side * size
+    at = place
+    while 0 <= at < size:
+        cell = base + at
+        if w.pages[cell // PAGE] == 0:
+            at = at // PAGE * PAGE + (PAGE if step > 0 else -1)
+        elif w.blocks[cell // BLOCK] == 0:
+            at = at // BLOCK * BLOCK + (BLOCK if step > 0 else -1)
+        elif w.there[cell] == 0:
+            at += step
+        else:
+            return at
+    return -1
+
+
+@entry("int64(int64, int64, int64, int64)")
+def walk_touch(address, n, base, size):
+    """Write every change of the touch of a book of `n` messages; return how many there are.
+
+    `base` = number of the first message's first row; `size` = places of a side. Places stand for ticks.
+    """
+    w = walk_at(address)
+    bid = -1
+    ask = -1
+    written = 0
+    for m in range(n):
+        message = w.messages[m]
+        for i in range(message["first"] - base, w.messages[m + 1]["first"] - base):
+            place = w.places[i] >> 1
+            side = w.places[i] & 1
+            is_there = 1 if w.lots[i] > 0 else 0
+            set_level(w, size, side, place, is_there)
+            if is_there == 1 and side == 0 and place > bid:
+                bid = place
+            if is_there == 1 and side == 1 and (place < ask or ask < 0):
+                ask = place
+        if bid >= 0:
+            bid = next_level(w, size, 0, bid, -1)
+        if ask >= 0:
+            ask = next_level(w, size, 1, ask, 1)
+        last = w.touch[max(written - 1, 0)]
+        if written == 0 or last["bid"] != bid or last["ask"] != ask:
+            row = w.touch[written]
+            row["ts"] = message["ts"]
+            row["local_ts"] = message["local_ts"]
+            row["bid"] = bid
+            row["ask"] = ask
+            written += 1
+    return written
+
+
+def places_of(keys: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64], int]:
+    """Return (places as in `Walk`, the tick of each place, places of a side)."""
+    ticks = keys >> 1
+    low, high = int(ticks.min()), int(ticks.max())
+    if high - low < WIDEST:
+        names = np.arange(low, high + 1)
+        return keys - np.int32(2 * low), names, len(names)
+    names, rank = np.unique(ticks, return_inverse=True)
+    return (2 * rank + (keys & 1)).astype(np.int32), names.astype(np.int64), len(names)
+
+
+def walked(book: Book) -> NDArray[Any]:
+    """Return the TOUCH rows of a book."""
+    first = book.messages["first"]
+    base, end = int(first[0]), int(first[-1])
+    if not len(book) or base == end:
+        return np.zeros(0, TOUCH)
+    places, names, wide = places_of(book.keys[base:end])
+    size = -(-wide // PAGE) * PAGE
+    made = Walk(
+        np.ascontiguousarray(book.messages), np.ascontiguousarray(places),
+        np.ascontiguousarray(book.lots[base:end]), np.zeros(2 * size, np.int8),
+        np.zeros(2 * size // BLOCK, np.int32), np.zeros(2 * size // PAGE, np.int32),
+        np.empty(len(book), TOUCH),
+    )  # fmt: skip
+    addresses = np.array([a.ctypes.data for a in made], dtype=np.int64)
+    address, held = register(addresses.ctypes.data, made)
+    rows = made.touch[: walk_touch(address, len(book), base, size)].copy()
+    del held
+    for side in ("bid", "ask"):
+        place = rows[side]
+        rows[side] = np.where(place >= 0, names[np.maximum(place, 0)], EMPTY)
+    return rows
+
+
+KNOWN: weakref.WeakKeyDictionary[Book, NDArray[Any]] = weakref.WeakKeyDictionary()
+
+
+def touches(book: Book) -> NDArray[Any]:
+    """Return a book's touch as TOUCH rows, one per change, after the whole message; walked once a book.
+
+    The feed alone: what an own taker took in a simulation is not missing from it.
+    """
+    found = KNOWN.get(book)
+    if found is None:
+        found = KNOWN[book] = walked(book)
+        found.flags.writeable = False
+    return found
+
+
+class Own(NamedTuple):
+    """Resting orders, their beginnings and ends in order of time, and where their touch is written."""
+
+    orders: NDArray[Any]
+    events: NDArray[np.int64]  # row, or -1 - row for its end
+    live: NDArray[np.int64]
+    quoted: NDArray[Any]
+
+
+own_at = arena(Own, (RESTING, LOTS, LOTS, QUOTED))
+
+
+@kernel(store=False)
+def best_of(o, count, side):
+    """Best price of one side's live orders, NaN without one."""
+    best = np.nan
+    for j in range(count):
+        order = o.orders[o.live[j]]
+        if order["side"] == side and not side * order["price"] <= side * best:
+            best = order["price"]
+    return best
+
+
+@entry("int64(int64, int64)")
+def walk_own(address, n):
+    """Write the own touch after every moment of which one of `n` events is; return how many moments."""
+    o = own_at(address)
+    count = 0
+    written = 0
+    for e in range(n):
+        row = o.events[e]
+        if row >= 0:
+            ts = o.orders[row]["begin"]
+            o.live[count] = row
+            count += 1
+        else:
+            ts = o.orders[-1 - row]["end"]
+            j = 0
+            while o.live[j] != -1 - row:
+                j += 1
+            count -= 1
+            o.live[j] = o.live[count]
+        if written == 0 or o.quoted[written - 1]["ts"] != ts:
+            written += 1
+        quoted = o.quoted[written - 1]
+        quoted["ts"] = ts
+        quoted["bid"] = best_of(o, count, 1)
+        quoted["ask"] = best_of(o, count, -1)
+    return written
+
+
+def own_touch(orders: NDArray[Any]) -> NDArray[Any]:
+    """Return the best own bid and ask over time as QUOTED rows, from RESTING rows."""
+    kept = np.ascontiguousarray(orders[orders["begin"] < orders["end"]])
+    n = len(kept)
+    times = np.concatenate((kept["begin"], kept["end"]))
+    rows = np.arange(n)
+    events = np.concatenate((rows, -1 - rows))[np.argsort(times, kind="stable")]
+    made = Own(kept, np.ascontiguousarray(events), np.zeros(n + 1, np.int64), np.zeros(2 * n + 1, QUOTED))
+    addresses = np.array([a.ctypes.data for a in made], dtype=np.int64)
+    address, held = register(addresses.ctypes.data, made)
+    found = made.quoted[: walk_own(address, 2 * n)]
+    del held
+    return found
+
+
+__all__ = ["EMPTY", "QUOTED", "RESTING", "TOUCH", "own_touch", "touches"]
