@@ -213,6 +213,7 @@ ORDER_FIELDS = (
     ("dropped", "i8"),  # 1 = its group filled while it travelled: it ends when it arrives
     ("known", "i8"),  # status as the strategy knows it
     ("known_filled", "f8"),
+    ("since", "i8"),  # on ticks: when it took its place among own orders
     ("tick", "i8"),  # limit price in ticks, while it rests in a book
     ("ahead", "f8"),  # lots before it in the queue
     ("level", "f8"),  # lots shown at its level when they last changed

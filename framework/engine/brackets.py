@@ -49,6 +49,7 @@ def add_child(sim: Sim, parent, kind, role, qty, price, trigger, trail, fill_pri
     child["parent"] = parent
     child["role"] = role
     child["seen_bar"] = sim.cursor[entry["instrument"]]["fill_bar"]
+    child["since"] = ts
     child["works_in"] = child["seen_bar"] if place == AT_OPEN and c["next_bar_exits"] == 0 else NONE
     sim.live[c["n_live"]] = row
     c["n_live"] += 1

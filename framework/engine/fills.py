@@ -191,7 +191,7 @@ def allowed_by_risk(sim: Sim, k, side, qty, price):
     c = sim.clock[0]
     q = sim.account[k]["position"]
     after = q + side * qty
-    if abs(after) <= abs(q):
+    if qty - closing_part(q, side, qty) <= 1e-9 * qty:
         return True
     rule = sim.rules[k]
     if (

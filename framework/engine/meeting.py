@@ -1,4 +1,4 @@
-"""Rows of the feed meet own orders: trades, messages of a book, marks; and the scan that finds such rows."""
+"""Rows of the feed meet own orders: trades, messages of a book, marks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ import math
 from framework.engine.book import apply_messages, catch_up, touch
 from framework.engine.fills import complete, wanted
 from framework.engine.look import look
-from framework.engine.matching import sweep
 from framework.engine.order import is_live, is_stop_type, reached, trigger_level
 from framework.engine.queue import after_change, excess
-from framework.engine.resting import look_fresh, loosen, reference, rests, trigger
+from framework.engine.resting import reference, rests, stops_by_quote, trigger
 from framework.engine.state import AT_OPEN, Sim
 from framework.engine.taking import blank_bar, lots_of, price_at, qty_of, tick_of, value_others, within
 from framework.engine.ticks import EXCHANGE, NO_TICK, Ticks, ticks_at
 from framework.jit import kernel
-from framework.records import BUY, BY_MARK, BY_QUOTE, BY_TRADE, FRONT, NEVER, NONE, SELL, TRAILING
+from framework.records import (
+    BUY,
+    BY_MARK,
+    BY_QUOTE,
+    BY_TRADE,
+    FRONT,
+    LIMIT,
+    NONE,
+    SELL,
+    STOP_LIMIT,
+    TRAILING,
+)
 
 
 @kernel(store=False)
@@ -32,7 +42,10 @@ def fill_resting(sim: Sim, k, t: Ticks, row, lots, ts):
         return 0.0
     if lots < lots_of(p, qty):
         qty = qty_of(p, lots)
-    return float(lots_of(p, complete(sim, row, qty, price, price, ts, bar, True, False, AT_OPEN)))
+    used = sim.cursor[k]["used"]
+    done = complete(sim, row, qty, price, price, ts, bar, True, False, AT_OPEN)
+    sim.cursor[k]["used"] = used  # a volume cap is one of takers
+    return float(lots_of(p, done))
 
 
 @kernel(store=False)
@@ -49,7 +62,7 @@ def meet_limit(sim: Sim, k, t: Ticks, row, trade, used, ts):
         return 0.0
     if beyond < 0 or trade["side"] == 0:
         return 0.0
-    lots = trade["lots"] - used
+    lots = max(trade["lots"] - used, 0.0)
     over = excess(lots, order["ahead"])
     order["ahead"] = max(order["ahead"] - lots, 0.0)
     order["traded"] += trade["lots"]
@@ -94,6 +107,31 @@ def meet_trade(sim: Sim, k, t: Ticks, x):
 
 
 @kernel(store=False)
+def looks_at_price(sim: Sim, order, price):
+    """True for an order that does not rest yet and may act at a trade's price."""
+    if not is_stop_type(order) or order["triggered"] == 1:
+        return True
+    if sim.clock[0]["trigger"] == BY_MARK:
+        return False
+    return order["kind"] != TRAILING or order["extreme"] == 0.0 or is_stopped(sim, order, price)
+
+
+@kernel(store=False)
+def first_price(sim: Sim, k, t: Ticks, row, price, ts):
+    """An order that takes, or looks for the first time, meets a trade's price as it would an open."""
+    c = sim.clock[0]
+    order = sim.orders[row]
+    share = c["volume_share"]
+    if order["kind"] in (LIMIT, STOP_LIMIT):
+        c["volume_share"] = 0.0  # the cap is one of market orders
+    look(sim, row, price, ts, blank_bar(sim, k), 0, AT_OPEN)
+    c["volume_share"] = share
+    if rests(order):
+        order["tick"] = tick_of(t.place[0], order["price"])
+        order["since"] = ts
+
+
+@kernel(store=False)
 def meet_price(sim: Sim, k, t: Ticks, x):
     """A trade meets the own orders of an instrument without a book: its price is all there is."""
     c = sim.clock[0]
@@ -112,16 +150,14 @@ def meet_price(sim: Sim, k, t: Ticks, x):
         if order["instrument"] != k or not is_live(order):
             continue
         if not rests(order) or order["seen_bar"] == NONE:
-            if order["kind"] == TRAILING and order["seen_bar"] != NONE and order["triggered"] == 0:
-                if is_stopped(sim, order, price):
-                    look(sim, row, price, ts, bar, 0, AT_OPEN)
-            elif not is_stop_type(order) or order["triggered"] == 1 or c["trigger"] != BY_MARK:
-                look(sim, row, price, ts, bar, 0, AT_OPEN)
-                order["tick"] = tick_of(t.place[0], order["price"]) if rests(order) else 0
+            if looks_at_price(sim, order, price):
+                first_price(sim, k, t, row, price, ts)
         elif (order["tick"] - trade["tick"]) * order["side"] > 0:
             fill_resting(sim, k, t, row, NO_TICK, ts)
         elif order["tick"] == trade["tick"] and c["queue"] == FRONT and trade["side"] == -order["side"]:
-            used += fill_resting(sim, k, t, row, NO_TICK if c["whole"] == 1 else trade["lots"] - used, ts)
+            left = max(trade["lots"] - used, 0.0)
+            if left > 0.0:
+                used += fill_resting(sim, k, t, row, NO_TICK if c["whole"] == 1 else left, ts)
 
 
 @kernel(store=False)
@@ -143,11 +179,9 @@ def move_queues(sim: Sim, k, t: Ticks, key, new):
 
 
 @kernel(store=False)
-def meet_message(sim: Sim, k, t: Ticks, m):
-    """A message meets own orders: their queues move, then those the other side's quotes reach fill."""
-    c = sim.clock[0]
+def move_all_queues(sim: Sim, k, t: Ticks, m):
+    """Move the queues a message changes; the best bid and ask among its rows."""
     p = t.place[0]
-    ts = t.messages[m]["ts"]
     bid = -NO_TICK
     ask = NO_TICK
     for i in range(t.messages[m]["first"], t.messages[m + 1]["first"]):
@@ -163,6 +197,16 @@ def meet_message(sim: Sim, k, t: Ticks, m):
             ask = min(ask, tick)
         elif new > 0:
             bid = max(bid, tick)
+    return bid, ask
+
+
+@kernel(store=False)
+def meet_message(sim: Sim, k, t: Ticks, m):
+    """A message meets own orders: their queues move, then those the other side's quotes reach fill."""
+    c = sim.clock[0]
+    p = t.place[0]
+    ts = t.messages[m]["ts"]
+    bid, ask = move_all_queues(sim, k, t, m)
     n = c["n_live"]
     if ask <= p["bid_high"] or bid >= p["ask_low"]:
         for j in range(n):
@@ -175,7 +219,8 @@ def meet_message(sim: Sim, k, t: Ticks, m):
     if p["every"] == 1:
         apply_messages(t, EXCHANGE, m + 1)
         touch(t, EXCHANGE)
-        meet_quotes(sim, k, t, n, ts)
+        if stops_by_quote(sim, t):
+            meet_quotes(sim, k, t, n, ts)
 
 
 @kernel(store=False)
@@ -186,17 +231,10 @@ def meet_quotes(sim: Sim, k, t: Ticks, n, ts):
         order = sim.orders[row]
         if order["instrument"] != k or not is_live(order) or order["seen_bar"] == NONE:
             continue
-        if is_stop_type(order) and stops_by_quote(sim, t):
+        if is_stop_type(order):
             price = reference(sim, k, t, order["side"], ts)
             if not math.isnan(price) and is_stopped(sim, order, price):
                 trigger(sim, k, t, row, ts)
-
-
-@kernel(store=False)
-def stops_by_quote(sim: Sim, t: Ticks):
-    """True when quotes trigger stops here: asked for, or nothing ever trades."""
-    c = sim.clock[0]
-    return c["trigger"] == BY_QUOTE or (c["trigger"] == BY_TRADE and t.place[0]["n_trades"] == 0)
 
 
 @kernel(store=False)
@@ -216,133 +254,3 @@ def meet_mark(sim: Sim, k, ts):
                 trigger(sim, k, t, row, ts)
             else:
                 order["triggered"] = 1  # takes at the next trade
-
-
-@kernel(store=False)
-def fence_in(sim: Sim, k, t: Ticks):
-    """Set which rows can touch an own order; all others pass without a look."""
-    c = sim.clock[0]
-    p = t.place[0]
-    bid_low, bid_high = NO_TICK, -NO_TICK
-    ask_low, ask_high = NO_TICK, -NO_TICK
-    up, down = NO_TICK, -NO_TICK
-    resting = 0
-    every = 0
-    for j in range(c["n_live"]):
-        order = sim.orders[sim.live[j]]
-        if order["instrument"] != k or not is_live(order):
-            continue
-        resting += 1
-        if order["seen_bar"] == NONE or (p["has_book"] == 0 and not rests(order)):
-            every = 1
-            up = -NO_TICK if p["has_book"] == 0 else up
-        elif rests(order) and order["side"] == BUY:
-            bid_low = min(bid_low, order["tick"])
-            bid_high = max(bid_high, order["tick"])
-            down = max(down, order["tick"])
-        elif rests(order):
-            ask_low = min(ask_low, order["tick"])
-            ask_high = max(ask_high, order["tick"])
-            up = min(up, order["tick"])
-        elif stops_by_quote(sim, t):
-            every = 1
-        elif c["trigger"] == BY_TRADE:
-            at = tick_of(p, trigger_level(sim, order))
-            best = tick_of(p, order["extreme"]) if order["kind"] == TRAILING else -NO_TICK * order["side"]
-            if order["kind"] == TRAILING and order["extreme"] == 0.0:
-                up = -NO_TICK
-            elif order["side"] == BUY:
-                up = min(up, at)
-                down = max(down, best - 1)
-            else:
-                down = max(down, at)
-                up = min(up, best + 1)
-    p["bid_low"], p["bid_high"] = bid_low, bid_high
-    p["ask_low"], p["ask_high"] = ask_low, ask_high
-    p["up"], p["down"] = up, down
-    p["resting"] = resting
-    p["every"] = every
-    p["fenced"] = 1
-
-
-@kernel(store=False)
-def scan(t: Ticks, stop):
-    """Time of the first row up to `stop` that can touch an own order, NEVER without one; stands there then.
-    """
-    p = t.place[0]
-    messages = t.messages
-    keys = t.keys
-    trades = t.trades
-    m = p["message"]
-    x = p["trade"]
-    n = p["n_trades"]
-    bid_low, bid_high = 2 * p["bid_low"], 2 * p["bid_high"]
-    ask_low, ask_high = 2 * p["ask_low"], 2 * p["ask_high"] + 1
-    up, down = p["up"], p["down"]
-    every = p["every"] == 1
-    mt = messages[m]["ts"]
-    tt = trades[x]["ts"] if x < n else NEVER
-    found = NEVER
-    while min(mt, tt) <= stop:
-        if tt <= mt:
-            tick = trades[x]["tick"]
-            if tick >= up or tick <= down:
-                found = tt
-                p["hit"] = 0
-                break
-            x += 1
-            tt = trades[x]["ts"] if x < n else NEVER
-            continue
-        ours = every
-        for i in range(messages[m]["first"], messages[m + 1]["first"]):
-            key = keys[i]
-            is_bid = (key & 1) == 0
-            # a row of our own levels, or one of the other side that reaches them
-            bids = ((key >= bid_low) & (key <= bid_high)) | (key >= ask_low)
-            asks = ((key >= ask_low) & (key <= ask_high)) | (key <= bid_high + 1)
-            ours |= (is_bid & bids) | ((not is_bid) & asks)
-        if ours:
-            found = mt
-            p["hit"] = 1
-            break
-        m += 1
-        mt = messages[m]["ts"]
-    p["message"] = m
-    p["trade"] = x
-    return found
-
-
-@kernel(store=False)
-def act(sim: Sim, k, ts):
-    """Let the row the scan stopped at meet own orders; True when an order filled or ended."""
-    c = sim.clock[0]
-    t = ticks_at(sim.cursor[k]["ticks"])
-    p = t.place[0]
-    before = c["n_responses"]
-    live = c["n_live"]
-    c["phase"] = p["hit"]
-    c["acting"] = k
-    if p["hit"] == 0:
-        x = p["trade"]
-        p["trade"] = x + 1
-        if p["has_book"] == 1:
-            meet_trade(sim, k, t, x)
-        else:
-            meet_price(sim, k, t, x)
-    else:
-        m = p["message"]
-        p["message"] = m + 1
-        meet_message(sim, k, t, m)
-    changed = c["n_responses"] != before or c["n_live"] != live
-    if changed or p["every"] == 1:
-        if p["has_book"] == 1 and p["hit"] == 0:
-            catch_up(t, EXCHANGE, ts - 1)
-        elif p["has_book"] == 1:
-            apply_messages(t, EXCHANGE, p["message"])
-        look_fresh(sim, k, t, ts)
-        sweep(sim)
-        loosen(sim)
-    elif p["hit"] == 0:
-        p["fenced"] = 0  # a trailing extreme may have moved
-    c["phase"] = 2
-    return changed or c["n_responses"] != before

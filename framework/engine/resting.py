@@ -16,6 +16,7 @@ from framework.jit import kernel
 from framework.records import (
     AMEND,
     BUY,
+    BY_MARK,
     BY_QUOTE,
     BY_TRADE,
     CANCEL,
@@ -54,13 +55,38 @@ def loosen(sim: Sim):
 
 
 @kernel(store=False)
-def join_queue(sim: Sim, t: Ticks, row):
+def join_queue(sim: Sim, t: Ticks, row, ts):
     """Put an order behind what its level shows now."""
     order = sim.orders[row]
     shown = float(level(t, EXCHANGE, 2 * order["tick"] + (0 if order["side"] == BUY else 1)))
     order["ahead"] = 0.0 if sim.clock[0]["queue"] == FRONT else shown
     order["level"] = shown
     order["traded"] = 0.0
+    order["since"] = ts
+
+
+@kernel(store=False)
+def sort_by_age(sim: Sim):
+    """Put live orders in the order in which they took their places."""
+    for i in range(1, sim.clock[0]["n_live"]):
+        row = sim.live[i]
+        j = i
+        while j > 0 and takes_precedence(sim, row, sim.live[j - 1]):
+            sim.live[j] = sim.live[j - 1]
+            j -= 1
+        sim.live[j] = row
+
+
+@kernel(store=False)
+def takes_precedence(sim: Sim, row, other):
+    """True when an order took its place before another."""
+    one = sim.orders[row]
+    two = sim.orders[other]
+    if one["since"] != two["since"]:
+        return one["since"] < two["since"]
+    if one["arrival_ts"] != two["arrival_ts"]:
+        return one["arrival_ts"] < two["arrival_ts"]
+    return row < other
 
 
 @kernel(store=False)
@@ -81,7 +107,7 @@ def look_limit(sim: Sim, k, t: Ticks, row, ts):
     if order["tif"] == IOC:
         finish(sim, row, CANCELLED, R_IOC, ts)
         return
-    join_queue(sim, t, row)
+    join_queue(sim, t, row, ts)
 
 
 @kernel(store=False)
@@ -96,14 +122,24 @@ def trigger(sim: Sim, k, t: Ticks, row, ts):
 
 
 @kernel(store=False)
+def stops_by_quote(sim: Sim, t: Ticks):
+    """True when quotes trigger stops here: asked for, or a book where nothing ever trades."""
+    c = sim.clock[0]
+    p = t.place[0]
+    return p["has_book"] == 1 and (
+        c["trigger"] == BY_QUOTE or (c["trigger"] == BY_TRADE and p["n_trades"] == 0)
+    )
+
+
+@kernel(store=False)
 def reference(sim: Sim, k, t: Ticks, side, ts):
     """Price that triggers a stop of this side as of now: last trade, mark, or the quote; NaN without one."""
     c = sim.clock[0]
     p = t.place[0]
-    if c["trigger"] == BY_QUOTE or (c["trigger"] == BY_TRADE and p["n_trades"] == 0):
+    if stops_by_quote(sim, t):
         best = best_against(t, EXCHANGE, side)
         return math.nan if is_none(best) else price_at(p, best)
-    if c["trigger"] == BY_TRADE:
+    if c["trigger"] != BY_MARK:
         x = p["trade"]
         return price_at(p, t.trades[x - 1]["tick"]) if x > 0 else math.nan
     return sim.cursor[k]["mark_price"]
@@ -118,7 +154,10 @@ def look_stop(sim: Sim, k, t: Ticks, row, ts):
         if order["kind"] == TRAILING and order["extreme"] == 0.0:
             order["extreme"] = price
         if reached(order["side"], trigger_level(sim, order), price):
-            trigger(sim, k, t, row, ts)
+            if t.place[0]["has_book"] == 1:
+                trigger(sim, k, t, row, ts)
+            else:
+                order["triggered"] = 1  # it takes at the next trade
             return
     if order["tif"] != GTC and order["tif"] != GTD:
         finish(sim, row, CANCELLED, R_IOC if order["tif"] == IOC else R_FOK, ts)
@@ -140,9 +179,26 @@ def look_book(sim: Sim, k, t: Ticks, row, ts):
 
 
 @kernel(store=False)
+def watch_mark(sim: Sim, k, t: Ticks, ts):
+    """Without a book, stops that watch the mark look at it when they arrive; all else waits for a trade."""
+    if sim.clock[0]["trigger"] != BY_MARK:
+        return
+    for j in range(sim.clock[0]["n_live"]):
+        row = sim.live[j]
+        order = sim.orders[row]
+        if order["instrument"] == k and order["seen_bar"] == NONE and is_live(order) and is_stop_type(order):
+            order["seen_bar"] = 0
+            if order["parent"] == NONE:
+                look_stop(sim, k, t, row, ts)
+
+
+@kernel(store=False)
 def look_fresh(sim: Sim, k, t: Ticks, ts):
     """Orders that came to be at the exchange, or waited for the book, look at it, by age."""
-    if t.place[0]["has_book"] == 0 or t.books[EXCHANGE]["message"] == 0:
+    if t.place[0]["has_book"] == 0:
+        watch_mark(sim, k, t, ts)
+        return
+    if t.books[EXCHANGE]["message"] == 0:
         return
     j = 0
     while j < sim.clock[0]["n_live"]:
@@ -174,6 +230,7 @@ def arrive_at_ticks(sim: Sim, row, ts):
     """A new order reaches an exchange that is seen by ticks."""
     if not admit(sim, row, ts):
         return
+    sim.orders[row]["since"] = ts
     k = sim.orders[row]["instrument"]
     if sim.cursor[k]["ticks"] == 0:
         first_look(sim, row, ts, True)
@@ -202,7 +259,7 @@ def amend_at_ticks(sim: Sim, j, ts):
         t = ticks_at(sim.cursor[k]["ticks"])
         if t.place[0]["has_book"] == 1:
             come_to(t, ts)
-            join_queue(sim, t, row)
+            join_queue(sim, t, row, ts)
 
 
 @kernel(store=False)
@@ -227,4 +284,5 @@ def arrive_all(sim: Sim, ts):
         sim.requests[j] = sim.requests[c["n_requests"]]
     if c["n_requests"] < before:
         sweep(sim)
+        sort_by_age(sim)
         loosen(sim)

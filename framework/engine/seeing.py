@@ -92,12 +92,11 @@ def know(sim: Sim, k):
         return
     t = ticks_at(cur["ticks"])
     held = sim.account[c["n"] + k]
+    x = see_trades(t, c["now"])
     if t.place[0]["has_book"] == 1:
         catch_up(t, LOCAL, c["now"])
-        held["mark"] = middle(t, LOCAL, held["mark"])
-        return
-    x = see_trades(t, c["now"])
-    if x > 0:
+        held["mark"] = middle(t, LOCAL, x, held["entry"])
+    elif x > 0:
         held["mark"] = price_at(t.place[0], t.trades[x - 1]["tick"])
 
 

@@ -152,6 +152,7 @@ CLOCK = np.dtype(
         ("max_order_notional", "f8"),  # risk limits; 0 = none
         ("max_position_notional", "f8"),
         ("ticks", "i8"),  # 1 = an instrument has trades or a book
+        ("mixed", "i8"),  # 1 = and another has bars only
         ("queue", "i8"),  # queue model
         ("power", "f8"),
         ("whole", "i8"),  # 1 = a touched order fills whole

@@ -58,30 +58,26 @@ def blank_bar(sim: Sim, k):
 
 
 @kernel(store=False)
-def middle(t: Ticks, s, before):
-    """Mid price of book `s` as of its last rows, the one side's price where the other is empty, else
-    `before`.
+def middle(t: Ticks, s, x, entry):
+    """Mid price of book `s` as of its last rows, one side's price where the other is empty; an empty book is
+    worth the last of the `x` trades so far, before any the entry price.
     """
     touch(t, s)
     b = t.books[s]
     p = t.place[0]
+    if is_none(b["bid"]) and is_none(b["ask"]):
+        return price_at(p, t.trades[x - 1]["tick"]) if x > 0 else entry
     if is_none(b["bid"]):
-        return before if is_none(b["ask"]) else price_at(p, b["ask"])
+        return price_at(p, b["ask"])
     if is_none(b["ask"]):
         return price_at(p, b["bid"])
     return 0.5 * (price_at(p, b["bid"]) + price_at(p, b["ask"]))
 
 
 @kernel(store=False)
-def value_at(sim: Sim, j, bound):
-    """Value instrument j of tick streams by its rows of stamps <= `bound`, on the exchange side."""
-    t = ticks_at(sim.cursor[j]["ticks"])
+def trades_until(t: Ticks, bound):
+    """Count the trades of stamps <= `bound`."""
     p = t.place[0]
-    held = sim.account[j]
-    if p["has_book"] == 1:
-        catch_up(t, EXCHANGE, bound)
-        held["mark"] = middle(t, EXCHANGE, held["mark"])
-        return
     x = p["trade"]
     while x < p["n_trades"] and t.trades[x]["ts"] <= bound:
         x += 1
@@ -89,8 +85,20 @@ def value_at(sim: Sim, j, bound):
         x -= 1
     if p["fenced"] == 1 and p["resting"] == 0:
         p["trade"] = x  # no own order waits for the trades before
-    if x > 0:
-        held["mark"] = price_at(p, t.trades[x - 1]["tick"])
+    return x
+
+
+@kernel(store=False)
+def value_at(sim: Sim, j, bound):
+    """Value instrument j of tick streams by its rows of stamps <= `bound`, on the exchange side."""
+    t = ticks_at(sim.cursor[j]["ticks"])
+    held = sim.account[j]
+    x = trades_until(t, bound)
+    if t.place[0]["has_book"] == 1:
+        catch_up(t, EXCHANGE, bound)
+        held["mark"] = middle(t, EXCHANGE, x, held["entry"])
+    elif x > 0:
+        held["mark"] = price_at(t.place[0], t.trades[x - 1]["tick"])
 
 
 @kernel(store=False)
@@ -165,7 +173,7 @@ def share_of_book(sim: Sim, k, t: Ticks, row, limit):
             break
         tick = next_level(t, EXCHANGE, is_ask, tick + side)
         if (is_none(tick) or not within(side, limit, tick)) and abs(limit) < NO_TICK:
-            lots += lots_of(p, bought_for(rule, rest, price_at(p, limit)))
+            lots += lots_of(p, bought_for(rule, rest, price_at(p, limit)))  # it will rest there
     order["qty"] = qty_of(p, lots)
     return free
 

@@ -144,7 +144,9 @@ def set_clock(c: Any, market: Market, first: int, step: int) -> int:
     begins, end, stop = tick_range(market)
     first = min(first, begins)
     c["ticks"], c["tight"], c["phase"] = 1, 0, 2
-    c["end"], c["stop"] = max(int(c["end"]), end), max(int(c["stop"]), stop)
+    c["mixed"] = int(len(tick_instruments(market)) < len(market.instruments))
+    c["stop"] = max(int(c["stop"]), stop)
+    c["end"] = max(int(c["end"]), end, stop)  # the last book stands until the last row is seen
     c["row_step"] = step or SECOND
     c["row_at"] = c["row_due"] = min(-(-first // int(c["row_step"])) * int(c["row_step"]), int(c["stop"]))
     if c["timer_step"]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from framework.engine.exchange import check_books, close_bar, open_bar, settle_funding, take_mark
 from framework.engine.ledger import equity_of
 from framework.engine.margin import bust, liquidate_at
-from framework.engine.matching import expire
-from framework.engine.meeting import act, fence_in, meet_mark, scan
+from framework.engine.matching import expire, sweep
+from framework.engine.meeting import meet_mark
 from framework.engine.replay import is_full
 from framework.engine.requests import next_arrival
-from framework.engine.resting import arrive_all, loosen
+from framework.engine.resting import arrive_all, look_fresh, loosen, sort_by_age
+from framework.engine.scanning import act, fence_in, scan
 from framework.engine.seeing import next_hook, next_row_time, see, strategy_time
 from framework.engine.state import DONE, FAILED, GROW, Sim, sim_at
 from framework.engine.taking import blank_bar, value_at
@@ -99,43 +102,54 @@ def settle(sim: Sim, ts):
                 continue
             cur["mark_price"] = sim.marks[cur["mark"]]["price"]
             cur["mark"] += 1
+            value_held(sim, ts - 1)
             test_margin(sim, k, cur["mark_price"], ts)
+            test_bust(sim, ts - 1, ts)
             if c["trigger"] == BY_MARK and c["n_live"] > 0:
                 meet_mark(sim, k, ts)
+                look_fresh(sim, k, ticks_at(cur["ticks"]), ts)
+                sweep(sim)
+                sort_by_age(sim)
                 loosen(sim)
     c["phase"] = 2
 
 
 @kernel(store=False)
+def value_held(sim: Sim, bound):
+    """Value every position in tick streams by the rows of stamps <= `bound`."""
+    for k in range(sim.clock[0]["n"]):
+        if sim.account[k]["position"] != 0.0 and sim.cursor[k]["ticks"] != 0:
+            value_at(sim, k, bound)
+
+
+@kernel(store=False)
 def test_margin(sim: Sim, k, price, ts):
-    """Test the margin of an instrument of tick streams at a price."""
-    c = sim.clock[0]
+    """Liquidate an instrument of tick streams whose margin does not stand a price."""
     rule = sim.rules[k]
-    if rule["tier_first"] == rule["tier_end"] or sim.account[k]["position"] == 0.0:
-        return
-    for j in range(c["n"]):
-        if j != k and sim.cursor[j]["ticks"] != 0 and sim.account[j]["position"] != 0.0:
-            value_at(sim, j, ts - 1 if c["phase"] == 0 else ts)
-    liquidate_at(sim, k, price, price, False, ts, blank_bar(sim, k))
-    loosen(sim)
+    if rule["tier_first"] != rule["tier_end"] and sim.account[k]["position"] != 0.0:
+        liquidate_at(sim, k, price, price, False, ts, blank_bar(sim, k))
+        loosen(sim)
+
+
+@kernel(store=False)
+def test_bust(sim: Sim, bound, ts):
+    """Close everything when nothing is left of the account, valued as of `bound`."""
+    c = sim.clock[0]
+    value_held(sim, bound)
+    if c["bust"] == 0 and equity_of(sim, 0) <= 0.0:
+        bust(sim, ts)
+        loosen(sim)
 
 
 @kernel(store=False)
 def value_account(sim: Sim, ts):
-    """The moment of an equity row: value everything, test margin and bust."""
-    c = sim.clock[0]
-    held = False
-    for k in range(c["n"]):
-        if sim.account[k]["position"] != 0.0:
-            held = True
-            if sim.cursor[k]["ticks"] != 0:
-                value_at(sim, k, ts)
-    for k in range(c["n"]):
-        if sim.cursor[k]["ticks"] != 0:
+    """The moment of an equity row: value everything, test margins, then bust."""
+    value_held(sim, ts)
+    for k in range(sim.clock[0]["n"]):
+        # where marks are known they decide, at their rows
+        if sim.cursor[k]["ticks"] != 0 and math.isnan(sim.cursor[k]["mark_price"]):
             test_margin(sim, k, sim.account[k]["mark"], ts)
-    if held and c["bust"] == 0 and equity_of(sim, 0) <= 0.0:
-        bust(sim, ts)
-        loosen(sim)
+    test_bust(sim, ts, ts)
 
 
 @kernel(store=False)
@@ -144,14 +158,16 @@ def happen(sim: Sim, ts):
     c = sim.clock[0]
     n = c["n"]
     c["closed"] = 0
+    if c["mixed"] == 1:
+        value_held(sim, ts)  # what a bar fills is sized by what everything is worth
     for k in range(n):
         cur = sim.cursor[k]
         if cur["opened"] == 1 and sim.bars[cur["bar"]]["close_ts"] <= ts:
             close_bar(sim, k)
     if c["row_at"] <= ts or c["closed"] == 1:
         value_account(sim, ts)
-        if c["row_at"] <= ts:
-            c["row_at"] = next_row_time(c, ts)
+    if c["row_at"] <= ts:
+        c["row_at"] = next_row_time(c, ts)
     if c["expiry"] <= ts:
         expire(sim, ts)
         loosen(sim)

@@ -133,7 +133,6 @@ class Depth:
     def __init__(self) -> None:
         self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.begun = False
-        self.middle: list[int] = []  # ticks whose mean is the mark; kept while the book is empty
 
     def apply(self, message: Message) -> None:
         """Take over the changes of a message."""
@@ -143,7 +142,6 @@ class Depth:
                 self.sides[side][tick] = lots
             else:
                 self.sides[side].pop(tick, None)
-        self.remember()
 
     def take(self, side: int, tick: int, lots: int) -> None:
         """An own taker took lots of a level."""
@@ -152,12 +150,6 @@ class Depth:
             self.sides[side][tick] = left
         else:
             del self.sides[side][tick]
-        self.filled(tick)
-
-    def filled(self, tick: int) -> None:
-        """An own order filled here: what an empty book is valued at."""
-        self.middle = [tick]
-        self.remember()
 
     def best(self, side: int) -> int | None:
         """Best tick of a side."""
@@ -168,9 +160,9 @@ class Depth:
         """(tick, lots) of a side, best first."""
         return sorted(self.sides[side].items(), reverse=side == BID)
 
-    def remember(self) -> None:
-        """Keep the best prices, or the one there is."""
-        self.middle = [x for x in (self.best(BID), self.best(ASK)) if x is not None] or self.middle
+    def middle(self) -> list[int]:
+        """Ticks whose mean is the mark: the best prices, or the one there is."""
+        return [x for x in (self.best(BID), self.best(ASK)) if x is not None]
 
 
 def advance(queue: Queue, new: int, model: str, lot: float) -> None:

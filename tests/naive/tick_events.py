@@ -114,10 +114,7 @@ class TickEvents(TickLook):
         assert order.price is not None
         self.attempt(order, order.price, 0, maker=True, slipped=False)
         self.cap = math.inf
-        depth, done = self.depth[k], self.lots(k, order.filled - before)
-        if depth is not None and done:
-            depth.filled(self.tick_of(order))
-        return done
+        return self.lots(k, order.filled - before)
 
     # ---- trades without a book
 
@@ -231,8 +228,7 @@ class TickEvents(TickLook):
             return super().funding_price(k)
         rows = [price for ts, price in self.case.mark[k] if ts <= self.now]
         price = rows[-1] if rows else self.mark(k)
-        assert price is not None
-        return price
+        return self.ledger.positions[k].entry if price is None else price
 
     def test_bust(self) -> None:
         """At the marks of now."""

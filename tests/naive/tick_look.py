@@ -56,12 +56,12 @@ class TickLook(Replay):
     def mark(self, k: int) -> float | None:
         """Where the exchange values k (X8)."""
         depth = self.depth[k]
-        return self.last_trade[k] if depth is None else self.middle(k, depth)
+        return self.last_trade[k] if depth is None else self.middle(k, depth, self.last_trade[k])
 
-    def middle(self, k: int, depth: Depth) -> float | None:
-        """Mid of a book."""
-        prices = [self.price(k, tick) for tick in depth.middle]
-        return sum(prices) / len(prices) if prices else None
+    def middle(self, k: int, depth: Depth, last_trade: float | None) -> float | None:
+        """Mid of a book, the last trade where it is empty."""
+        prices = [self.price(k, tick) for tick in depth.middle()]
+        return sum(prices) / len(prices) if prices else last_trade
 
     def refresh(self, but: int = -1) -> None:
         """Value every instrument with ticks at its mark, but the one that fills."""
@@ -210,8 +210,6 @@ class TickLook(Replay):
         done = self.lots(k, order.filled - before)
         if done and self.options.partial:
             depth.take(ASK if order.side > 0 else BID, tick, done)
-        elif done:
-            depth.filled(tick)
         return done
 
     def sized_on(self, order: Order, levels: list[tuple[int, int]]) -> bool:

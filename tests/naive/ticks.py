@@ -16,9 +16,9 @@ Time
  4. Nothing is late on ticks; a fill is seen a response after its stamp, never before an earlier one.
 Marks
  5. While an order fills, its own instrument is valued at the price of that fill and every other one at its
-    mark; a moment later the mark is the mid again. An empty book is valued at its last mid, or at the price
-    of a later own fill. A mid that never was: the position is worth its entry.
- 6. In equity rows an empty local book counts at its last mid; trades only: the last trade seen.
+    mark; a moment later the mark is the mid again. An empty book is valued at the last trade, before any the
+    position is worth its entry.
+ 6. In equity rows the same holds for what has arrived here; trades only: the last trade seen.
 Looks
  7. An order that waits for the first message can be cancelled, amended, and expires; trades pass it by. When
     it comes, orders look by age, each with the exits it bears, as if they arrived one by one.
@@ -174,7 +174,7 @@ class Local:
             self.depth[k].apply(rows.pop())
         while trades and trades[-1].local_ts <= now:
             self.last[k] = self.run.price(k, trades.pop().tick)
-        return self.last[k] if self.run.case.books[k] is None else self.run.middle(k, self.depth[k])
+        return self.last[k] if self.run.case.books[k] is None else self.run.middle(k, self.depth[k], self.last[k])
 
 
 def run(case: TickCase) -> dict[str, Any]:
