@@ -10,9 +10,9 @@ Time
     stand at every whole multiple of `sample` from the first local stamp (or bar open) to T, and at T.
  2. One stamp: funding, mark rows, trades, messages, bar closes, margin and bust, expiry, bar opens, arrivals
     of what was sent before, responses, equity row, then what was sent at this very stamp with no latency.
- 3. Margin and bust are tested at the stamps of equity rows, the last included: first each instrument with
-    tiers at its mark, in Market order, then bust. A mark row tests its instrument at the row's price, then
-    bust at the marks; stops that watch the mark come after it.
+ 3. Margin and bust are tested at the stamps of equity rows, the last included, and at bar closes: first each
+    instrument with tiers at its mark, in Market order, then bust. A mark row tests its instrument at the
+    row's price, then bust at the marks; stops that watch the mark come after it.
  4. Nothing is late on ticks; a fill is seen a response after its stamp, never before an earlier one.
 Marks
  5. While an order fills, its own instrument is valued at the price of that fill and every other one at its
@@ -34,7 +34,8 @@ Looks
     quantity of the order from then on. partial=False: all at the best price.
 12. Stops without a reference wait, IOC and FOK end. "quote" watches the best ask for buys and the best bid
     for sells at every message, as shown at the order's turn. Without a book stops watch trades, without
-    trades quotes. "mark" watches mark rows, also of instruments without a book, where it then fills at the next trade.
+    trades quotes. "mark" watches mark rows, also of instruments without a book, where an order then fills at
+    the next trade.
 13. An exit stop never looks at its birth, even if its trigger is reached.
 Queues
 14. Lots that own orders made of a trade count once for all of them, also with partial=False, never below
@@ -121,9 +122,8 @@ class TickReplay(TickEvents):
         for k in closing:
             self.refresh()
             self.bar_close(k, self.opened[k])
-        if t in self.grid:
-            self.test_marks()
         if closing or t in self.grid:
+            self.test_marks()
             self.test_bust()
         self.expire(t)
         for k, bars in enumerate(self.bars):
