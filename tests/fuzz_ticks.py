@@ -67,7 +67,8 @@ def plainer(case: TickCase) -> Iterator[TickCase]:
             yield replace(case, options=replace(case.options, **{field.name: getattr(base, field.name)}))
     for n, row in enumerate(case.orders):
         for name in ("stop", "target", "trail", "tif", "group", "reduce_only", "post_only", "cancel_ts"):
-            if row.get(name) and not (name == "tif" and row.get("expire_ts")):
+            needed = {"tif": row.get("expire_ts"), "trail": row["type"] == "trailing"}.get(name)
+            if row.get(name) and not needed:
                 kept = {key: value for key, value in row.items() if key != name}
                 yield replace(case, orders=swapped(case.orders, n, kept))
 

@@ -17,7 +17,6 @@ from framework.jit import kernel
 from framework.records import (
     BUY,
     BY_MARK,
-    BY_QUOTE,
     BY_TRADE,
     FRONT,
     LIMIT,

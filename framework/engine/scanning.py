@@ -11,7 +11,7 @@ from framework.engine.state import Sim
 from framework.engine.taking import tick_of
 from framework.engine.ticks import EXCHANGE, NO_TICK, Ticks, ticks_at
 from framework.jit import kernel
-from framework.records import BUY, BY_QUOTE, BY_TRADE, NEVER, NONE, TRAILING
+from framework.records import BUY, BY_TRADE, NEVER, NONE, TRAILING
 
 
 @kernel(store=False)

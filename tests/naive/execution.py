@@ -220,7 +220,7 @@ class Execution(Exits):
         if not self.affordable(k, order.side, closing, opening, qty, price, maker):
             return "insufficient margin"
         after = self.ledger.positions[k].qty + order.side * qty
-        worth = [self.instruments[k].notional(part, price) for part in (opening, after)]
+        worth = [self.instruments[k].notional(part, price) for part in (qty, after)]
         limits = (x.max_order_notional, x.max_position_notional)
         over = [limit is not None and value > limit for value, limit in zip(worth, limits, strict=True)]
         return "risk limit" if any(over) else ""

@@ -168,10 +168,10 @@ class Depth:
 def advance(queue: Queue, new: int, model: str, lot: float) -> None:
     """The feed says a level is `new` lots now: the place of an order there (X4)."""
     change = queue.level - new - queue.traded
-    if change < 0 or model == "risk_averse":
-        queue.ahead = min(queue.ahead, new)
-    elif model == "front":
+    if model == "front":
         queue.ahead = 0.0
+    elif model != "back" and (change < 0 or model == "risk_averse"):
+        queue.ahead = min(queue.ahead, new)
     elif model != "back":
         p = share_behind(model, max(queue.level - queue.ahead, 0.0), queue.ahead, lot)
         if p is not None:

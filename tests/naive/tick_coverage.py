@@ -77,7 +77,7 @@ class Counting(TickReplay):
         before = [o.triggered for o in orders]
         super().stops(orders)
         hit = sum(o.triggered for o in orders) - sum(before)
-        self.counts[f"{self.options.trigger} trigger"] += hit
+        self.counts[f"{self.watched[orders[0].k]} trigger" if orders else ""] += hit
 
     def trade_alone(self, order: Order, row: Trade) -> None:
         n = order.n_fills

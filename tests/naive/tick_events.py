@@ -47,7 +47,7 @@ class TickEvents(TickLook):
         order.queue = None
         depth = self.depth[order.k]
         if depth is None:
-            watches = self.options.trigger == "mark" and order.works_as_stop
+            watches = self.watched[order.k] == "mark" and order.works_as_stop
             if watches and not self.triggers(order, self.last_row[order.k]):
                 self.now_or_never(order)
         elif depth.begun:
@@ -83,7 +83,7 @@ class TickEvents(TickLook):
                 self.trade_alone(order, row)
             elif order.looked and order.works_as_limit:
                 self.trade_on_limit(order, row)
-            elif order.looked and self.options.trigger == "trade" and self.stopped(order):
+            elif order.looked and self.watched[k] == "trade" and self.stopped(order):
                 self.act(order)
         self.look_newborn()
 
@@ -121,7 +121,7 @@ class TickEvents(TickLook):
     def trade_alone(self, order: Order, row: Trade) -> None:
         """X9: the trade is the price; the first after the arrival is the first look."""
         price = self.price(order.k, row.tick)
-        if order.works_as_stop and self.options.trigger == "mark":
+        if order.works_as_stop and self.watched[order.k] == "mark":
             return
         first, order.looked = not order.looked, True
         if order.works_as_stop:
@@ -185,7 +185,7 @@ class TickEvents(TickLook):
         for order in resting:
             if order.live and self.reached(order, message):
                 self.fill_resting(order, math.inf)
-        if self.options.trigger == "quote":
+        if self.watched[k] == "quote":
             self.stops(orders)
         self.look_newborn()
         for order in orders if first else []:
@@ -218,7 +218,7 @@ class TickEvents(TickLook):
         self.refresh()
         self.test_margin(k, price)
         self.test_bust()
-        if self.options.trigger == "mark" and self.ticked[k]:
+        if self.watched[k] == "mark" and self.ticked[k]:
             self.stops(self.turns(k))
             self.look_newborn()
 

@@ -10,7 +10,7 @@ import math
 from tests.naive.candles import Replay
 from tests.naive.model import Order, Queue, on_grid
 from tests.naive.tick_book import Depth
-from tests.naive.tick_model import ASK, BID, TickCase, TickOptions
+from tests.naive.tick_model import ASK, BID, Feed, TickCase, TickOptions, Trade
 
 
 def turn(order: Order) -> tuple[int, int, int]:
@@ -31,8 +31,15 @@ class TickLook(Replay):
         self.last_trade: list[float | None] = [None for _ in case.books]
         self.last_row: list[float | None] = [None for _ in case.books]  # of the mark stream
         self.working: list[list[Order]] = [[] for _ in case.books]
+        self.watched = [self.watches(*both) for both in streams]
         self.newborn: list[Order] = []
         self.cap = math.inf  # what one meeting may fill
+
+    def watches(self, book: Feed | None, trades: list[Trade]) -> str:
+        """What stops of an instrument watch: quotes or trades where it has only these."""
+        if self.options.trigger == "mark":
+            return "mark"
+        return "trade" if book is None else "quote" if not trades else self.options.trigger
 
     # ---- prices and lots
 
@@ -148,8 +155,9 @@ class TickLook(Replay):
         levels = self.opposite(order)
         if levels:
             self.walk(order, levels)
+        self.now_or_never(order)
         if order.live:
-            self.cancel(order, "FOK not fillable" if order.tif == "FOK" else "book exhausted")
+            self.cancel(order, "book exhausted")
 
     def look_limit(self, order: Order) -> None:
         """Take up to the limit; what is left rests, unless it must not."""
@@ -223,7 +231,7 @@ class TickLook(Replay):
         return order.live
 
     def share_lots(self, order: Order, levels: list[tuple[int, int]], money: float) -> int:
-        """Lots the money buys; what the levels do not hold counts at the limit, or at the last level."""
+        """Lots the money buys; what the levels do not hold counts at the limit."""
         k, total = order.k, 0
         instrument = self.instruments[k]
         if not self.options.partial:
@@ -235,18 +243,19 @@ class TickLook(Replay):
             money -= instrument.notional(self.quantity(k, part), price)
             if part < lots:
                 return total
-        last = self.price(k, levels[-1][0])
-        price = order.price if order.works_as_limit and order.price is not None else last
-        return total + self.lots(k, self.bought(k, money, price))
+        if not order.works_as_limit:
+            return total
+        assert order.price is not None
+        return total + self.lots(k, self.bought(k, money, order.price))
 
     # ---- triggers
 
     def reference(self, order: Order) -> float | None:
         """The price a stop watches: last trade, last mark row, or the opposite best."""
         k, depth = order.k, self.depth[order.k]
-        if self.options.trigger == "mark":
+        if self.watched[k] == "mark":
             return self.last_row[k]
-        if self.options.trigger == "trade" or depth is None:
+        if self.watched[k] == "trade" or depth is None:
             return self.last_trade[k]
         best = depth.best(ASK if order.side > 0 else BID)
         return None if best is None else self.price(k, best)

@@ -10,9 +10,9 @@ Time
     stand at every whole multiple of `sample` from the first local stamp (or bar open) to T, and at T.
  2. One stamp: funding, mark rows, trades, messages, bar closes, margin and bust, expiry, bar opens, arrivals
     of what was sent before, responses, equity row, then what was sent at this very stamp with no latency.
- 3. Margin and bust are tested at the stamps of equity rows, the last included: first each instrument with
-    tiers at its mark, in Market order, then bust. A mark row tests its instrument at the row's price, then
-    bust at the marks; stops that watch the mark come after it.
+ 3. Margin and bust are tested at the stamps of equity rows, the last included, and at bar closes: first each
+    instrument with tiers at its mark, in Market order, then bust. A mark row tests its instrument at the
+    row's price, then bust at the marks; stops that watch the mark come after it.
  4. Nothing is late on ticks; a fill is seen a response after its stamp, never before an earlier one.
 Marks
  5. While an order fills, its own instrument is valued at the price of that fill and every other one at its
@@ -24,20 +24,22 @@ Looks
     it comes, orders look by age, each with the exits it bears, as if they arrived one by one.
  8. Age: arrival (birth of an exit), then row; joining a queue (a first rest, a triggered stop-limit, a new
     price, more quantity) makes it that moment, then arrival, then row.
- 9. An empty opposite side: market orders and closes end "book exhausted" whatever their tif, but FOK "FOK not
+ 9. An exhausted book ends market orders and closes "book exhausted", IOC "IOC remainder", FOK "FOK not
     fillable"; a close without a position says so first. Then: size, cut to the position, FOK, walk.
 10. FOK is decided by depth alone. Every level is a fill of its own with min notional (the whole quantity at
     the first price), margin and limits tested; a refusal keeps what filled before and ends the order.
 11. A share that takes: at each level floor(rest of the budget / price), at most what the level shows; what
-    the levels do not hold is counted at the limit, for market orders at the last level. That is the quantity
-    of the order from then on. partial=False: all at the best price.
+    the levels do not hold is counted at the limit; a market order wants no more than they hold. That is the
+    quantity of the order from then on. partial=False: all at the best price.
 12. Stops without a reference wait, IOC and FOK end. "quote" watches the best ask for buys and the best bid
-    for sells at every message, as shown at the order's turn; on an instrument without a book it is "trade".
-    "mark" watches mark rows, also of instruments without a book, where it then fills at the next trade.
+    for sells at every message, as shown at the order's turn. Without a book stops watch trades, without
+    trades quotes. "mark" watches mark rows, also of instruments without a book, where an order then fills at
+    the next trade.
 13. An exit stop never looks at its birth, even if its trigger is reached.
 Queues
 14. Lots that own orders made of a trade count once for all of them, also with partial=False, never below
-    zero left. Trades of the own side or unknown side at our price do not count as traded.
+    zero left. Trades of the own side or unknown side at our price do not count as traded. "back" falls by
+    trades only, also when a level grew by more than was taken.
 15. Own takers change what the level shows, so what later orders join behind; places already taken stay.
 16. A level that left the view shows nothing: who joins there stands first.
 Amends
@@ -119,9 +121,8 @@ class TickReplay(TickEvents):
         for k in closing:
             self.refresh()
             self.bar_close(k, self.opened[k])
-        if t in self.grid:
-            self.test_marks()
         if closing or t in self.grid:
+            self.test_marks()
             self.test_bust()
         self.expire(t)
         for k, bars in enumerate(self.bars):
@@ -151,6 +152,16 @@ class TickReplay(TickEvents):
             if price is not None:
                 self.refresh()
                 self.test_margin(k, price)
+
+    def strategy_side(self, t: int, closed: bool) -> None:
+        """A fill that is seen tells what its instrument is worth while its book is empty."""
+        first = self.delivered
+        super().strategy_side(t, False)
+        for fill in self.fills[first : self.delivered]:
+            if self.case.books[fill.k] is not None:
+                self.local.last[fill.k] = fill.price
+        if closed:
+            super().strategy_side(t, True)
 
     def known_price(self, k: int) -> float | None:
         """The local mid, or the last trade seen (Y3)."""
