@@ -36,16 +36,24 @@ def exchange_time(sim: Sim):
 
 
 @kernel(store=False)
-def funding_price(sim: Sim, k, ts):
-    """Mark price at a funding time; without marks the open of the bar there, else the last close."""
+def recorded_mark(sim: Sim, k, ts):
+    """Last mark price of stamps <= `ts`; NaN before the first."""
     cur = sim.cursor[k]
     j = cur["mark"]
     if j < cur["mark_end"] and sim.marks[j]["ts"] <= ts:
         while j + 1 < cur["mark_end"] and sim.marks[j + 1]["ts"] <= ts:
             j += 1
         return sim.marks[j]["price"]
-    if not math.isnan(cur["mark_price"]):
-        return cur["mark_price"]
+    return cur["mark_price"]
+
+
+@kernel(store=False)
+def funding_price(sim: Sim, k, ts):
+    """Mark price at a funding time; without marks the open of the bar there, else the last close."""
+    cur = sim.cursor[k]
+    recorded = recorded_mark(sim, k, ts)
+    if not math.isnan(recorded):
+        return recorded
     row = cur["bar"]
     if cur["opened"] == 1 and sim.bars[row]["close_ts"] <= ts:
         row += 1
@@ -57,18 +65,21 @@ def funding_price(sim: Sim, k, ts):
 
 @kernel(store=False)
 def settle_funding(sim: Sim, k, ts):
+    """Settle the funding row that is due."""
+    pay_funding(sim, k, ts, funding_price(sim, k, ts))
+
+
+@kernel(store=False)
+def pay_funding(sim: Sim, k, ts, price):
     """Pay or receive funding on the position held at the boundary (received is positive)."""
     c = sim.clock[0]
     cur = sim.cursor[k]
     rate = sim.funding[cur["funding"]]["rate"]
     cur["funding"] += 1
     q = sim.account[k]["position"]
-    if q == 0.0 or rate == 0.0:
+    if q == 0.0 or rate == 0.0 or price <= 0.0:
         return
     rule = sim.rules[k]
-    price = funding_price(sim, k, ts)
-    if price <= 0.0:
-        return
     amount = -notional(rule["kind"], rule["multiplier"], q, price) * rate
     for side in range(2):
         sim.account[side * c["n"] + k]["funding"] += amount

@@ -121,13 +121,16 @@ def first_price(sim: Sim, k, t: Ticks, row, price, ts):
     c = sim.clock[0]
     order = sim.orders[row]
     share = c["volume_share"]
-    if order["kind"] in (LIMIT, STOP_LIMIT):
+    used = sim.cursor[k]["used"]
+    limits = order["kind"] in (LIMIT, STOP_LIMIT)
+    if limits:
         c["volume_share"] = 0.0  # the cap is one of market orders
     look(sim, row, price, ts, blank_bar(sim, k), 0, AT_OPEN)
-    c["volume_share"] = share
+    if limits:
+        c["volume_share"] = share
+        sim.cursor[k]["used"] = used
     if rests(order):
         order["tick"] = tick_of(t.place[0], order["price"])
-        order["since"] = ts
 
 
 @kernel(store=False)
@@ -246,10 +249,8 @@ def meet_mark(sim: Sim, k, ts):
         order = sim.orders[row]
         if order["instrument"] != k or not is_live(order) or order["seen_bar"] == NONE:
             continue
-        if is_stop_type(order) and is_stopped(sim, order, price):
+        if is_stop_type(order) and order["triggered"] == 0 and is_stopped(sim, order, price):
             if t.place[0]["has_book"] == 1:
                 catch_up(t, EXCHANGE, ts - 1)
                 touch(t, EXCHANGE)
-                trigger(sim, k, t, row, ts)
-            else:
-                order["triggered"] = 1  # takes at the next trade
+            trigger(sim, k, t, row, ts)

@@ -112,9 +112,14 @@ def look_limit(sim: Sim, k, t: Ticks, row, ts):
 
 @kernel(store=False)
 def trigger(sim: Sim, k, t: Ticks, row, ts):
-    """A stop has been reached: it takes at any price, or becomes a limit that meets the book."""
+    """A stop has been reached: it takes at any price, or becomes a limit that meets the book; without a book
+    both wait for the next trade.
+    """
     order = sim.orders[row]
     order["triggered"] = 1
+    if t.place[0]["has_book"] == 0:
+        order["seen_bar"] = NONE
+        return
     if order["kind"] == STOP_LIMIT:
         look_limit(sim, k, t, row, ts)
     else:
@@ -154,10 +159,7 @@ def look_stop(sim: Sim, k, t: Ticks, row, ts):
         if order["kind"] == TRAILING and order["extreme"] == 0.0:
             order["extreme"] = price
         if reached(order["side"], trigger_level(sim, order), price):
-            if t.place[0]["has_book"] == 1:
-                trigger(sim, k, t, row, ts)
-            else:
-                order["triggered"] = 1  # it takes at the next trade
+            trigger(sim, k, t, row, ts)
             return
     if order["tif"] != GTC and order["tif"] != GTD:
         finish(sim, row, CANCELLED, R_IOC if order["tif"] == IOC else R_FOK, ts)
@@ -188,7 +190,7 @@ def watch_mark(sim: Sim, k, t: Ticks, ts):
         order = sim.orders[row]
         if order["instrument"] == k and order["seen_bar"] == NONE and is_live(order) and is_stop_type(order):
             order["seen_bar"] = 0
-            if order["parent"] == NONE:
+            if order["parent"] == NONE and order["triggered"] == 0:
                 look_stop(sim, k, t, row, ts)
 
 

@@ -140,6 +140,7 @@ def act(sim: Sim, k, ts):
         sort_by_age(sim)
         loosen(sim)
     elif p["hit"] == 0:
+        sort_by_age(sim)  # a stop-limit may have come to rest
         p["fenced"] = 0  # a trailing extreme may have moved
     c["phase"] = 2
     return changed or c["n_responses"] != before

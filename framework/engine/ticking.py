@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.exchange import check_books, close_bar, open_bar, settle_funding, take_mark
+from framework.engine.exchange import (
+    check_books,
+    close_bar,
+    open_bar,
+    pay_funding,
+    recorded_mark,
+    settle_funding,
+    take_mark,
+)
 from framework.engine.ledger import equity_of
 from framework.engine.margin import bust, liquidate_at
 from framework.engine.matching import expire, sweep
@@ -89,11 +97,14 @@ def settle(sim: Sim, ts):
     for k in range(c["n"]):
         cur = sim.cursor[k]
         while cur["funding"] < cur["funding_end"] and sim.funding[cur["funding"]]["ts"] <= ts:
-            if cur["ticks"] != 0:
+            if cur["ticks"] == 0:
+                settle_funding(sim, k, ts)
+                continue
+            price = recorded_mark(sim, k, ts)
+            if math.isnan(price):
                 value_at(sim, k, ts - 1)
-                bar = blank_bar(sim, k)
-                bar["open"] = bar["close"] = sim.account[k]["mark"]
-            settle_funding(sim, k, ts)
+                price = sim.account[k]["mark"]
+            pay_funding(sim, k, ts, price)
     for k in range(c["n"]):
         cur = sim.cursor[k]
         while cur["mark"] < cur["mark_end"] and sim.marks[cur["mark"]]["ts"] <= ts:

@@ -146,22 +146,13 @@ class TickReplay(TickEvents):
             super().expire(t)
 
     def test_marks(self) -> None:
-        """Liquidation at the marks of now (X10)."""
+        """Liquidation at the prices of now (X10); where mark rows are known they decide, at their stamps."""
         for k, ticked in enumerate(self.ticked):
-            price = self.mark(k) if ticked else None
+            marked = any(ts <= self.now for ts, _ in self.case.mark[k])
+            price = self.mark(k) if ticked and not marked else None
             if price is not None:
                 self.refresh()
                 self.test_margin(k, price)
-
-    def strategy_side(self, t: int, closed: bool) -> None:
-        """A fill that is seen tells what its instrument is worth while its book is empty."""
-        first = self.delivered
-        super().strategy_side(t, False)
-        for fill in self.fills[first : self.delivered]:
-            if self.case.books[fill.k] is not None:
-                self.local.last[fill.k] = fill.price
-        if closed:
-            super().strategy_side(t, True)
 
     def known_price(self, k: int) -> float | None:
         """The local mid, or the last trade seen (Y3)."""
