@@ -91,11 +91,17 @@ def trades_until(t: Ticks, bound):
 @kernel(store=False)
 def value_at(sim: Sim, j, bound):
     """Value instrument j of tick streams by its rows of stamps <= `bound`, on the exchange side."""
+    value_by(sim, j, bound, bound)
+
+
+@kernel(store=False)
+def value_by(sim: Sim, j, messages, trades):
+    """Value instrument j by its messages and its trades up to a stamp each."""
     t = ticks_at(sim.cursor[j]["ticks"])
     held = sim.account[j]
-    x = trades_until(t, bound)
+    x = trades_until(t, trades)
     if t.place[0]["has_book"] == 1:
-        catch_up(t, EXCHANGE, bound)
+        catch_up(t, EXCHANGE, messages)
         held["mark"] = middle(t, EXCHANGE, x, held["entry"])
     elif x > 0:
         held["mark"] = price_at(t.place[0], t.trades[x - 1]["tick"])
@@ -108,14 +114,10 @@ def value_others(sim: Sim, k, ts):
     for j in range(c["n"]):
         if j == k or sim.cursor[j]["ticks"] == 0 or sim.account[j]["position"] == 0.0:
             continue
-        bound = ts
-        if c["phase"] == 0:
-            has_book = ticks_at(sim.cursor[j]["ticks"]).place[0]["has_book"]
-            bound = ts if has_book == 0 and j < k else ts - 1
-        elif c["phase"] == 1:
-            has_book = ticks_at(sim.cursor[j]["ticks"]).place[0]["has_book"]
-            bound = ts if has_book == 0 or j < k else ts - 1
-        value_at(sim, j, bound)
+        # at one stamp all trades come before all messages, and both by Market order
+        trades = ts if c["phase"] > 0 or j < k else ts - 1
+        messages = ts if c["phase"] == 2 or (c["phase"] == 1 and j < k) else ts - 1
+        value_by(sim, j, messages, trades)
 
 
 @kernel(store=False)
