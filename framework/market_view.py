@@ -147,6 +147,14 @@ class View:
         last = self._trades(1, instrument)
         return float(price_of(int(last["tick"][0]), self._rules(instrument)[0])) if len(last) else mid
 
+    def has_book(self, instrument: int = 0) -> bool:
+        """True when `book` can be asked for."""
+        return instrument in self._market.books
+
+    def has_trades(self, instrument: int = 0) -> bool:
+        """True when `trades` and `buy_pressure` can be asked for."""
+        return instrument in self._market.trades
+
     def book(self, instrument: int = 0) -> BookView:
         """Return the order book of all messages that have arrived; it stays as it is when time goes on."""
         cursor = self._books.get(instrument)

@@ -8,10 +8,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from framework import Market, View, book_at
+from framework import Market, Strategy, View, book_at, market_brief
 from framework.errors import ConfigError
+from framework.llm.prompt import render
 from framework.market_book import BookView
 from framework.market_ticks import Book
+from framework.questions import prompts_of
 from framework.times import MINUTE, SECOND
 from tests.market_frames import market
 from tests.tick_frames import T0, coin, ms, random_feed, tick_market
@@ -189,3 +191,75 @@ def test_going_on_costs_only_what_is_new(monkeypatch):
     for now in range(m.start, m.stop + MINUTE, (m.stop - m.start) // 50):
         view.at(now).book()
     assert sum(applied) == len(m.books[0].keys)
+
+
+# the market brief
+
+
+class Asker(Strategy):
+    """Asks for the brief every two seconds."""
+
+    ask_every = "2s"
+    bars = "1s"
+
+    def ask(self, view):
+        return market_brief(view)
+
+
+def brief_market() -> Market:
+    """Ten seconds of a book of 24 levels a side and a trade every 50 ms, on grids of 0.1 and 0.001."""
+    rows = [(side, 1000 + sign * i, 10 * i) for side, sign in (("bid", -1), ("ask", 1)) for i in range(1, 25)]
+    more = [(ms(t), ms(t + 5), [("bid", 999, 20 + t)]) for t in range(500, 10_000, 500)]
+    trades = [(ms(t), ms(t + 5), 999 + t % 3, 1 + t // 50, 1 if t % 3 else -1) for t in range(0, 10_000, 50)]
+    return tick_market([(ms(0), ms(1), rows), *more], trades, what=coin(**FINE))
+
+
+def test_the_brief_of_a_tick_market():
+    m = brief_market()
+    brief = market_brief(View(m, ms(9_004), interval="1s"))
+    assert (brief.bar_ts, brief.interval_ns) == (T0 + 8 * SECOND, SECOND), (
+        "the trade of 9.000 is not seen yet"
+    )
+    bid = [8_520, *(10 * i for i in range(2, 25))]
+    ask = [10 * i for i in range(1, 25)]
+    last = [(1 + t // 50, t % 3 > 0) for t in range(0, 9_000, 50)][-100:]
+    assert brief.bid_total == pytest.approx(sum(bid[:20]) / 1000)
+    assert brief.ask_total == pytest.approx(sum(ask[:20]) / 1000)
+    assert brief.bid_volume == pytest.approx(sum(bid[:10]) / 1000)
+    assert brief.flow_pressure == pytest.approx(sum(n for n, up in last if up) / sum(n for n, _ in last))
+    assert brief.buy_pressure == pytest.approx(
+        sum(n for n, up in last[50:] if up) / sum(n for n, _ in last[50:])
+    )
+    imbalance = (sum(bid[:20]) - sum(ask[:20])) / (sum(bid[:20]) + sum(ask[:20]))
+    text = render(brief)[1]
+    assert text.splitlines()[-2:] == [
+        f"Order book, 20 levels: mid 100.0000, spread 0.200000%, bid total {sum(bid[:20]) / 1000:.4f}, "
+        f"ask total 2.1000, imbalance {imbalance:.3f}",
+        f"Last 100 trades: buy pressure {100 * brief.flow_pressure:.2f}%",
+    ]
+    assert "Order book, 10 levels: imbalance" in text
+    assert "Last 50 trades: buy pressure" in text
+
+
+def test_a_brief_knows_nothing_later_than_its_time():
+    m = brief_market()
+    prompts = prompts_of(Asker(), m)
+    assert [p.ts for p in prompts] == [ms(t) for t in (2000, 4000, 6000, 8000)]
+    for p in prompts:
+        cut = m.slice(None, p.ts + 1)
+        assert render(market_brief(View(cut, p.ts, interval="1s")))[1] == p.text
+    candle = m.as_candles("1s")
+    plain = render(market_brief(View(candle, ms(9_004))))[1]
+    assert "Order book" not in plain
+    assert "trades" not in plain
+
+
+def test_a_brief_before_the_first_message_says_nothing_of_the_book():
+    m = tick_market(
+        [(ms(9_000), ms(9_000), [("bid", 90, 5)])], [(ms(t), ms(t), 99, 1, 0) for t in range(0, 9_000, 400)]
+    )
+    text = render(market_brief(View(m, ms(3_000), interval="1s")))[1]
+    assert "Order book" not in text
+    assert "Last 8 trades: buy pressure n/a" in text
+    late = render(market_brief(View(m, ms(9_000), interval="1s")))[1]
+    assert "mid n/a, spread n/a, bid total 5.0000, ask total 0.0000, imbalance 1.000" in late
