@@ -125,8 +125,8 @@ def test_join_of_two_days_restates_the_snapshot():
         (DAY + ms(2), DAY + ms(3), [("bid", 98, 1)]),
     ]
     book = (tick_market(day) + tick_market(following)).books[0]
-    assert book.keys.tolist() == [198, 196, 203, 205, 203, 196, 196]
-    assert book.lots.tolist() == [5, 4, 3, 7, 2, 0, 1]
+    assert book.keys.tolist() == [198, 196, 203, 196, 203, 205, 196]
+    assert book.lots.tolist() == [5, 4, 3, 0, 2, 7, 1]
     assert book.messages["first"].tolist() == [0, 3, 6, 7]
     same = [(DAY + ms(0), DAY + ms(1), day[0][2])]
     still = (tick_market(day) + tick_market(same)).books[0]

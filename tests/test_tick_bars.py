@@ -7,11 +7,9 @@ import polars as pl
 import pytest
 
 from framework.errors import ConfigError
-from framework.instruments import Instrument
 from framework.market import Market
-from framework.records import BAR, TRADE
 from framework.times import DAY, MINUTE, MONTH, SECOND, floor_time, format_time
-from tests.market_frames import ID, PERP, funding
+from tests.market_frames import PERP, funding
 from tests.tick_frames import T0, coin, ms, tick_market
 
 
@@ -130,35 +128,3 @@ def test_as_candles_of_whole_buckets_drops_none():
     late = tick_market([(ms(t), ms(t), [("bid", 99, 5 + t)]) for t in range(0, 60_000, 50)], trades[5:6])
     rows = late.as_candles("10s").bars[0, 10 * SECOND]
     assert rows["volume"].tolist() == [1.0, 0, 0, 0, 0, 0], "the book says that nothing traded"
-
-
-# real ticks
-
-
-def demo_trades(folder) -> Market:
-    """The demo's trades as the files have them."""
-    days = [folder / "demo" / f"binance_trades_2024-08-0{d}_BTCUSDT.csv.gz" for d in (8, 9)]
-    frame = pl.concat([pl.read_csv(day) for day in days])
-    rows = np.zeros(len(frame), TRADE)
-    rows["raw_ts"], rows["local_ts"] = (frame[n].to_numpy() * 1_000 for n in ("timestamp", "local_timestamp"))
-    rows["ts"] = np.minimum(np.maximum.accumulate(rows["raw_ts"]), rows["local_ts"])
-    rows["tick"] = np.rint(frame["price"].to_numpy() * 100)
-    rows["lots"] = np.rint(frame["amount"].to_numpy() * 100_000)
-    rows["side"] = np.where(frame["side"] == "buy", 1, -1)
-    return Market((Instrument(ID, tick_size=0.01, lot_size=0.00001),), trades={0: rows})
-
-
-def test_bars_of_the_demo_are_the_candle_file(data_dir):
-    m = demo_trades(data_dir)
-    frame = pl.read_csv(data_dir / "demo" / "binance_BTCUSDT_1m_2024-08-03_2024-08-09.csv.gz")
-    candle = Market.from_candles(frame, ID, "1m", "open").slice("2024-08-08 23:55", "2024-08-09 00:05")
-    want = candle.bars[0, MINUTE]
-    assert len(want) == 10
-    made = m.as_candles("1m")
-    assert np.array_equal(made.bars[0, MINUTE], want)
-    assert "2024-08-08T23:54:00Z and 2024-08-09T00:05:00Z, left out" in made.notes[-1]
-    shown = m.shown_bars(0, "1m")
-    assert np.array_equal(shown.bars[1:], want), "the first is a part of a minute, the last is never over"
-    assert (shown.shown_ts >= shown.bars["close_ts"]).all()
-    assert (shown.shown_ts < shown.bars["close_ts"] + SECOND).all()
-    assert want.dtype == BAR
