@@ -15,7 +15,6 @@ from framework.errors import ConfigError, StrategyError
 from framework.llm.decision import Decision, Prompt, signal_rows
 from framework.llm.prompt import DEPTH_LEVELS, FLOW_TRADES, Book, Brief, Trades, make_brief
 from framework.market import Market, View
-from framework.market_tick_bars import is_loaded
 from framework.market_view import TICK_BARS
 from framework.strategy import Analyst, Strategy
 from framework.times import format_interval, parse_duration, parse_interval
@@ -139,7 +138,7 @@ def seen_times(made: Strategy, market: Market, feed_ns: int) -> NDArray[np.int64
     if market.has_ticks(0):
         loaded = market.loaded_intervals(0)
         interval = parse_interval(made.bars or (loaded[0] if loaded else TICK_BARS))
-        return market.shown_bars(0, interval).shown_ts + (feed_ns if is_loaded(market, 0, interval) else 0)
+        return market.shown_bars(0, interval).shown_ts
     if not len(market.match_bars(0)):
         return np.zeros(0, np.int64)
     joined = market.joined(parse_interval(made.bars) if made.bars else None)

@@ -172,7 +172,7 @@ def test_bars_of_ticks_are_seen_when_the_next_one_begins():
     assert len(View(m, m.stop).bars(9)) == 0, "a minute by default, and it is not over"
     both = Market.from_candles(market(5).bars[0, MINUTE], coin(), "1m") + m
     assert len(View(both, T0 + 2 * MINUTE).bars(9)) == 2
-    assert len(View(both, T0 + 2 * MINUTE, feed_ns=1).bars(9)) == 1, "loaded bars come by the feed"
+    assert len(View(both, T0 + 2 * MINUTE, feed_ns=1).bars(9)) == 2, "the feed of ticks has its own delay"
 
 
 def test_mark_of_ticks_is_the_feature_of_its_arrival():
