@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 NAN = float("nan")
+MANY = 1 << 40  # more levels than a book has
 
 
 class Side(NamedTuple):
@@ -65,11 +67,11 @@ class BookView:
         ns; effective exchange time and arrival of the last message, -1 before the first.
     """
 
-    def __init__(self, what: Instrument, now: int, stamps: tuple[int, int], bids: Any, asks: Any) -> None:
+    def __init__(self, what: Instrument, now: int, stamps: tuple[int, int], levels: Shown) -> None:
         self.now = now
         self.ts, self.local_ts = stamps
         self._what = what
-        self._bids, self._asks = bids, asks  # (ticks, lots) of each side, ascending
+        self._levels = levels
 
     def __repr__(self) -> str:
         return (
@@ -84,11 +86,11 @@ class BookView:
 
     @cached_property
     def _top(self) -> tuple[float, float, float, float]:
-        tick, lot = self._what.tick_size, self._what.lot_size
-        (bids, bid_lots), (asks, ask_lots) = self._bids, self._asks
-        bid = (price_of(int(bids[-1]), tick), price_of(int(bid_lots[-1]), lot)) if len(bids) else (NAN, 0.0)
-        ask = (price_of(int(asks[0]), tick), price_of(int(ask_lots[0]), lot)) if len(asks) else (NAN, 0.0)
-        return (*bid, *ask)
+        (bid, bid_size), (ask, ask_size) = (
+            (float(side.price[0]), float(side.size[0])) if len(side.price) else (NAN, 0.0)
+            for side in self.depth(1)
+        )
+        return bid, bid_size, ask, ask_size
 
     @property
     def bid(self) -> float:
@@ -129,17 +131,14 @@ class BookView:
     def depth(self, n: int) -> Depth:
         """Return price and size arrays of the best `n` levels of each side, best first."""
         check_levels(n)
-        (bids, bid_lots), (asks, ask_lots) = self._bids, self._asks
-        return Depth(
-            self._side(bids[: -n - 1 : -1], bid_lots[: -n - 1 : -1]), self._side(asks[:n], ask_lots[:n])
-        )
+        return Depth(self._side(*self._levels.bids(n)), self._side(*self._levels.asks(n)))
 
     def _side(self, ticks: Levels, lots: Lots) -> Side:
         return Side(price_of(ticks, self._what.tick_size), price_of(lots, self._what.lot_size))
 
     def _totals(self, n: int) -> tuple[float, float]:
         check_levels(n)
-        bid, ask = int(self._bids[1][-n:].sum()), int(self._asks[1][:n].sum())
+        bid, ask = (int(lots.sum()) for _, lots in (self._levels.bids(n), self._levels.asks(n)))
         return price_of(bid, self._what.lot_size), price_of(ask, self._what.lot_size)
 
     def imbalance(self, n: int = 1) -> float:
@@ -150,12 +149,11 @@ class BookView:
         """Return the size a taker meets up to a price, itself included: asks at or below it from the best
         ask on, bids at or above it from the best bid on; 0.0 between the two.
         """
-        prices = self._side(*self._asks)
-        if len(prices.price) and price >= prices.price[0]:
-            lots = self._asks[1][: np.searchsorted(prices.price, price, side="right")]
-        else:
-            lots = self._bids[1][np.searchsorted(self._side(*self._bids).price, price) :]
-        return float(price_of(int(lots.sum()), self._what.lot_size))
+        buys = price >= self.ask
+        ticks, lots = self._levels.asks(MANY) if buys else self._levels.bids(MANY)
+        prices = price_of(ticks, self._what.tick_size)
+        met = lots[prices <= price if buys else prices >= price]
+        return float(price_of(int(met.sum()), self._what.lot_size))
 
     def snapshot(self, n: int = 20) -> Snapshot:
         """Return the best `n` levels of each side with totals, imbalance, spread and spread in percent."""
@@ -178,19 +176,60 @@ def ratio(bid: float, ask: float) -> float:
     return (bid - ask) / (bid + ask) if bid + ask > 0.0 else NAN
 
 
-class BookCursor:
-    """A book followed through time: forward costs the rows that are new, back begins again."""
+class Shown:
+    """The levels of a book at one moment: read from the cursor while it stands there, kept when it moves."""
 
-    __slots__ = ("asks", "bids", "book", "count", "rows", "state", "times", "until", "what")
+    __slots__ = ("__weakref__", "_cursor", "_kept")
+
+    def __init__(self, cursor: BookCursor) -> None:
+        self._cursor: BookCursor | None = cursor
+        self._kept: tuple[tuple[Levels, Lots], tuple[Levels, Lots]] | None = None
+
+    def bids(self, n: int) -> tuple[Levels, Lots]:
+        """Return ticks and lots of the best `n` bids, best first."""
+        return self._best(0, n)
+
+    def asks(self, n: int) -> tuple[Levels, Lots]:
+        """Return ticks and lots of the best `n` asks, best first."""
+        return self._best(1, n)
+
+    def _best(self, ask: int, n: int) -> tuple[Levels, Lots]:
+        if self._kept is not None:
+            ticks, lots = self._kept[ask]
+            return ticks[:n], lots[:n]
+        assert self._cursor is not None
+        return self._cursor.best(ask, n)
+
+    def settle(self) -> None:
+        """Keep all levels: the cursor moves on."""
+        assert self._cursor is not None
+        self._kept = (self._cursor.best(0, MANY), self._cursor.best(1, MANY))
+        self._cursor = None
+
+
+class BookCursor:
+    """A book followed through time: forward costs the rows that are new, back begins again.
+
+    The levels lie in one array by price, so that all bids shown come before all asks shown; `edges` bounds
+    them (end of the bids, begin of the asks), and the best are looked for from there.
+    """
+
+    __slots__ = ("book", "count", "edges", "is_ask", "rows", "shown", "state", "times", "until", "what")
 
     def __init__(self, book: Book, what: Instrument) -> None:
         self.book, self.what = book, what
         self.times = book.messages["local_ts"]
-        odd = book.levels & 1
-        self.bids, self.asks = ((side, book.levels[side] >> 1) for side in (odd == 0, odd == 1))
+        self.is_ask = (book.levels & 1).astype(bool)
         self.state = np.zeros(len(book.levels), dtype=np.int64)
-        self.rows = int(book.messages["first"][0])
+        self.shown: weakref.ref[Shown] | None = None  # what is read from here
+        self.begin()
+
+    def begin(self) -> None:
+        """Stand before the first message."""
+        self.state[:] = 0
+        self.edges = [0, len(self.state)]
         self.count = 0  # messages applied
+        self.rows = int(self.book.messages["first"][0])
         self.until = int(self.times[0])  # arrival of the next one
 
     def view(self, now: int) -> BookView:
@@ -199,21 +238,41 @@ class BookCursor:
             self.move(int(np.searchsorted(self.times[:-1], now, side="right")))
         last = self.book.messages[self.count - 1]
         stamps = (int(last["ts"]), int(last["local_ts"])) if self.count else (-1, -1)
-        return BookView(self.what, now, stamps, self._levels(self.bids), self._levels(self.asks))
+        levels = self.shown() if self.shown is not None else None
+        if levels is None:
+            levels = Shown(self)
+            self.shown = weakref.ref(levels)
+        return BookView(self.what, now, stamps, levels)
 
     def move(self, count: int) -> None:
         """Apply or take back messages until `count` are applied."""
-        end = int(self.book.messages["first"][count])
+        read = self.shown() if self.shown is not None else None
+        if read is not None:
+            read.settle()
+        self.shown = None
         if count < self.count:
-            self.rows = int(self.book.messages["first"][0])
-            self.state[:] = 0
-        self.book.apply(self.state, self.rows, end)
+            self.begin()
+        end = int(self.book.messages["first"][count])
+        places = self.book.apply(self.state, self.rows, end)
+        is_ask = self.is_ask[places]
+        self.edges[0] = max(self.edges[0], int(places[~is_ask].max(initial=-1)) + 1)
+        self.edges[1] = min(self.edges[1], int(places[is_ask].min(initial=len(self.state))))
         self.count, self.rows, self.until = count, end, int(self.times[count])
 
-    def _levels(self, side: tuple[NDArray[np.bool_], Levels]) -> tuple[Levels, Lots]:
-        lots = self.state[side[0]]
-        shown = lots > 0
-        return side[1][shown], lots[shown]
+    def best(self, ask: int, n: int) -> tuple[Levels, Lots]:
+        """Return ticks and lots of the best `n` levels of a side, best first."""
+        edge, width = self.edges[ask], max(64, 4 * min(n, MANY))
+        while True:
+            first, end = (edge, edge + width) if ask else (max(edge - width, 0), edge)
+            part = self.state[first:end]
+            places = np.flatnonzero((part > 0) & (self.is_ask[first:end] == bool(ask)))
+            if len(places) >= n or (end >= len(self.state) if ask else first == 0):
+                break
+            width *= 8
+        places = (places if ask else places[::-1])[:n] + first
+        if len(places):
+            self.edges[ask] = int(places[0]) + (1 - ask)
+        return self.book.levels[places] >> 1, self.state[places]
 
 
 def open_book(market: Market, k: int) -> BookCursor:

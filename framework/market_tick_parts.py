@@ -152,18 +152,20 @@ def restated(known: dict[int, int], keys: Levels, lots: Lots, depth: int) -> tup
 
     A book begins with all that is known of it (a snapshot, or a seed): what is known already is dropped, and
     a level it lacks is gone. Of a book of limited depth, a level beyond the worst one of a full side has left
-    the view instead (-1).
+    the view instead (-1). Keys ascend.
     """
     said = dict(zip(keys.tolist(), lots.tolist(), strict=True))
     changed = {key: size for key, size in said.items() if known.get(key, 0) != size}
     sides = [[key for key, size in said.items() if size > 0 and key % 2 == ask] for ask in (0, 1)]
-    for key in sorted(key for key, size in known.items() if size > 0 and key not in said):
+    for key in [key for key, size in known.items() if size > 0 and key not in said]:
         side = sides[key % 2]
         full = depth > 0 and len(side) >= depth
         beyond = full and (key > max(side) if key % 2 else key < min(side))
         changed[key] = UNKNOWN if beyond else 0
     known.update(changed)
-    return np.array(list(changed), dtype=np.int32), np.array(list(changed.values()), dtype=np.int64)
+    keys_changed = sorted(changed)  # one net change a level, in no order of the feed
+    sizes = [changed[key] for key in keys_changed]
+    return np.array(keys_changed, dtype=np.int32), np.array(sizes, dtype=np.int64)
 
 
 def tick_columns(market: Market) -> Iterator[tuple[str, list[Rows]]]:

@@ -18,7 +18,7 @@ Levels = NDArray[np.int32]
 Lots = NDArray[np.int64]
 
 STREAMS = ("trades", "quotes", "liquidations")  # rows with a local_ts; books are messages
-WIDE = 1 << 24  # keys: a smaller range is marked, not sorted, to find the levels
+WIDE = 4  # keys a row: a smaller range is marked, not sorted, to find the levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +59,17 @@ class Book:
         if not len(self.keys):
             return self.keys[:0]
         low, high = int(self.keys.min()), int(self.keys.max())
-        if high - low >= max(WIDE, 4 * len(self.keys)):
+        if high - low >= WIDE * len(self.keys):
             return np.unique(self.keys)
         seen = np.zeros(high - low + 1, dtype=bool)
         seen[self.keys - low] = True
         return (np.flatnonzero(seen) + low).astype(np.int32)
 
-    def apply(self, state: Lots, first: int, end: int) -> None:
-        """Write rows [first, end) into `state`, the lots of each of `levels`."""
-        # of a place that is written twice the last value stays
-        state[np.searchsorted(self.levels, self.keys[first:end])] = self.lots[first:end]
+    def apply(self, state: Lots, first: int, end: int) -> NDArray[np.int64]:
+        """Write rows [first, end) into `state`, the lots of each of `levels`; return the places written."""
+        places = np.searchsorted(self.levels, self.keys[first:end])
+        state[places] = self.lots[first:end]  # of a place that is written twice the last value stays
+        return places
 
     def state_before(self, message: int) -> tuple[Levels, Lots]:
         """Return the keys (ascending) and lots of all levels touched before a message, 0 and -1 too."""

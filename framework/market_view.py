@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from framework.errors import ConfigError, near
 from framework.instruments import price_of
 from framework.market_book import BookCursor, BookView, open_book
-from framework.market_tick_bars import is_loaded
 from framework.records import NEVER
 from framework.times import Times, parse_interval
 
@@ -77,8 +76,8 @@ class View:
     ----------
     market : Market
     now : int
-        ns UTC. A bar is known from close_ts + feed_ns on, a feature or signal from its own time on; ticks,
-        and bars made of them, from their arrival on.
+        ns UTC. A bar is known from close_ts + feed_ns on, a feature or signal from its own time on, a tick
+        from its arrival on, and bars of an instrument with ticks as `Market.shown_bars` says.
     feed_ns : int
         Delay of the feed of bars, funding and marks in ns; ticks bring their own.
     interval : int or str, optional
@@ -146,6 +145,14 @@ class View:
             return mid
         last = self._trades(1, instrument)
         return float(price_of(int(last["tick"][0]), self._rules(instrument)[0])) if len(last) else mid
+
+    def has_book(self, instrument: int = 0) -> bool:
+        """True when `book` can be asked for."""
+        return instrument in self._market.books
+
+    def has_trades(self, instrument: int = 0) -> bool:
+        """True when `trades` and `buy_pressure` can be asked for."""
+        return instrument in self._market.trades
 
     def book(self, instrument: int = 0) -> BookView:
         """Return the order book of all messages that have arrived; it stays as it is when time goes on."""
@@ -243,9 +250,9 @@ class View:
         if wanted is None:
             wanted = choices[0] if choices else parse_interval(TICK_BARS)
         # as the engine does for on_bar: what was not loaded is built from the finest bars, else from trades
-        loaded = is_loaded(self._market, instrument, wanted)
         bars, times = self._market.shown_bars(instrument, wanted)
-        return self._keep((instrument, interval), bars, times, self._feed if loaded else 0)
+        delay = 0 if self._market.has_ticks(instrument) else self._feed
+        return self._keep((instrument, interval), bars, times, delay)
 
     def _keep(self, key: Any, rows: Rows, times: Times, delay: int) -> Cursor:
         cursor = self._cursors[key] = Cursor(rows, times, delay)

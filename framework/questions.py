@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from framework.errors import ConfigError, StrategyError
 from framework.llm.decision import Decision, Prompt, signal_rows
-from framework.llm.prompt import Brief, make_brief
+from framework.llm.prompt import DEPTH_LEVELS, FLOW_TRADES, Book, Brief, Trades, make_brief
 from framework.market import Market, View
+from framework.market_view import TICK_BARS
 from framework.strategy import Analyst, Strategy
 from framework.times import format_interval, parse_duration, parse_interval
 
@@ -75,7 +77,7 @@ def _number(signal: Any, name: str) -> float:
 
 
 def market_brief(view: View, instrument: int = 0, interval: str | int | None = None) -> Brief:
-    """Return the market brief of one instrument as known at `view.now`.
+    """Return the market brief of one instrument as known at `view.now`, with its book and trades.
 
     Parameters
     ----------
@@ -96,7 +98,27 @@ def market_brief(view: View, instrument: int = 0, interval: str | int | None = N
         else DAY
     )
     bars = view.bars(max(HISTORY, DAY // length + 2), interval, instrument)
-    return make_brief(view.now, view.instruments[instrument].symbol, length, bars)
+    name = view.instruments[instrument].symbol
+    return make_brief(
+        view.now, name, length, bars, book=_levels(view, instrument), trades=_trades(view, instrument)
+    )
+
+
+def _levels(view: View, instrument: int) -> Book | None:
+    """Return the book a brief is made from; None without one, or before its first message."""
+    book = view.book(instrument) if view.has_book(instrument) else None
+    if book is None or book.age < 0:
+        return None
+    bids, asks = book.depth(DEPTH_LEVELS)
+    return book.local_ts, np.column_stack(bids), np.column_stack(asks)
+
+
+def _trades(view: View, instrument: int) -> Trades | None:
+    """Return the trades a brief is made from; None without any."""
+    if not view.has_trades(instrument):
+        return None
+    rows = view.trades(FLOW_TRADES, instrument)
+    return rows["local_ts"], rows["qty"], rows["side"]
 
 
 def question_times(made: Strategy, market: Market, feed_ns: int = 0) -> range:
@@ -104,14 +126,24 @@ def question_times(made: Strategy, market: Market, feed_ns: int = 0) -> range:
     step = parse_duration(made.ask_every)
     if step <= 0:
         raise StrategyError(f'{type(made).__name__}.ask_every must be longer than 0, like "4h"')
-    if not len(market.match_bars(0)):
-        return range(0)
-    joined = market.joined(parse_interval(made.bars) if made.bars else None)
-    closes = joined.bars["close_ts"][slice(*joined.shown[0])]  # of the bars on_bar gets
+    closes = seen_times(made, market, feed_ns)
     if not len(closes):
         return range(0)
-    first = int(closes[min(made.warmup, len(closes) - 1)]) + feed_ns
+    first = max(int(closes[min(made.warmup, len(closes) - 1)]), market.start)
     return range(-(-first // step) * step, market.stop + 1, step)
+
+
+def seen_times(made: Strategy, market: Market, feed_ns: int) -> NDArray[np.int64]:
+    """Return when the bars of instrument 0 that `on_bar` gets are seen."""
+    if market.has_ticks(0):
+        loaded = market.loaded_intervals(0)
+        interval = parse_interval(made.bars or (loaded[0] if loaded else TICK_BARS))
+        return market.shown_bars(0, interval).shown_ts
+    if not len(market.match_bars(0)):
+        return np.zeros(0, np.int64)
+    joined = market.joined(parse_interval(made.bars) if made.bars else None)
+    closes: NDArray[np.int64] = joined.bars["close_ts"][slice(*joined.shown[0])]
+    return closes + feed_ns
 
 
 def prompts_of(made: Strategy, market: Market, feed_ns: int = 0) -> list[Prompt]:

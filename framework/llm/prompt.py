@@ -23,6 +23,7 @@ VERSION = 1
 
 DAY_NS = 86_400_000_000_000
 CANDLES, BOOK_LEVELS, TRADES = 5, 10, 50
+DEPTH_LEVELS, FLOW_TRADES = 20, 100  # the wider look at the same book and trades
 SHORT_BARS, LONG_BARS = 24, 168  # windows of realised volatility
 
 Candle = tuple[int, float, float, float, float, float]  # close_ts, open, high, low, close, volume
@@ -72,6 +73,13 @@ class Brief:
     buy_pressure: float | None = None  # buyers' share of the size of the last 50 trades, 0..1
     trade_size: float | None = None  # mean size of those trades
     features: tuple[tuple[str, float], ...] = ()
+    mid: float | None = None  # of the book, price units
+    spread: float | None = None  # fraction of the mid
+    depth_imbalance: float | None = None  # as book_imbalance, over 20 levels
+    bid_total: float | None = None
+    ask_total: float | None = None
+    flow_pressure: float | None = None  # as buy_pressure, over the last 100 trades
+    flow_trades: int = 0  # how many of these were known
 
 
 def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, book: Book | None = None,
@@ -152,7 +160,7 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _indicators(rows: NDArray[Any], close: NDArray[np.float64], price: float) -> dict[str, float | None]:
+def _indicators(rows: NDArray[Any], close: NDArray[np.float64], price: float) -> dict[str, Any]:
     macd, signal, fast, earlier, slow = technical.averages(close)
     rsi, atr = technical.wilder(technical.column(rows, "high"), technical.column(rows, "low"), close)
     lower, _, upper = technical.bollinger(close)
@@ -171,24 +179,41 @@ def _indicators(rows: NDArray[Any], close: NDArray[np.float64], price: float) ->
     }
 
 
-def _book(book: Book | None, ts: int) -> dict[str, float | None]:
+def _book(book: Book | None, ts: int) -> dict[str, Any]:
     if book is None:
         return {}
     _as_of("book", int(book[0]), ts)
-    bid, ask = (float(np.sum(np.asarray(side, dtype=np.float64)[:BOOK_LEVELS, 1])) for side in book[1:])
-    whole = bid + ask
-    imbalance = (bid - ask) / whole if whole > 0.0 else None
-    return {"book_imbalance": imbalance, "bid_volume": bid, "ask_volume": ask}
+    bids, asks = (np.asarray(side, dtype=np.float64).reshape(-1, 2) for side in book[1:])
+    bid, ask, imbalance = _sizes(bids, asks, BOOK_LEVELS)
+    bid_total, ask_total, depth_imbalance = _sizes(bids, asks, DEPTH_LEVELS)
+    two = len(bids) > 0 and len(asks) > 0
+    mid = (float(bids[0, 0]) + float(asks[0, 0])) / 2.0 if two else None
+    return {
+        "book_imbalance": imbalance, "bid_volume": bid, "ask_volume": ask, "bid_total": bid_total,
+        "ask_total": ask_total, "depth_imbalance": depth_imbalance, "mid": mid,
+        "spread": None if mid is None else float(asks[0, 0] - bids[0, 0]) / mid,
+    }  # fmt: skip
 
 
-def _trades(trades: Trades | None, ts: int) -> dict[str, float | None]:
+def _sizes(bids: Any, asks: Any, levels: int) -> tuple[float, float, float | None]:
+    bid, ask = float(bids[:levels, 1].sum()), float(asks[:levels, 1].sum())
+    return bid, ask, (bid - ask) / (bid + ask) if bid + ask > 0.0 else None
+
+
+def _trades(trades: Trades | None, ts: int) -> dict[str, Any]:
     if trades is None or len(trades[0]) == 0:
         return {}
-    stamps, size, side = (np.asarray(part)[-TRADES:] for part in trades)
+    stamps, size, side = (np.asarray(part)[-FLOW_TRADES:] for part in trades)
     _as_of("trade", int(stamps.max()), ts)
+    return {
+        "buy_pressure": _pressure(size[-TRADES:], side[-TRADES:]), "trade_size": float(size[-TRADES:].mean()),
+        "flow_pressure": _pressure(size, side), "flow_trades": len(size),
+    }  # fmt: skip
+
+
+def _pressure(size: Any, side: Any) -> float | None:
     taken = float(size[side != 0].sum())
-    pressure = float(size[side > 0].sum()) / taken if taken > 0.0 else None
-    return {"buy_pressure": pressure, "trade_size": float(size.mean())}
+    return float(size[side > 0].sum()) / taken if taken > 0.0 else None
 
 
 def _features(features: Features | None, ts: int) -> tuple[tuple[str, float], ...]:
@@ -287,5 +312,13 @@ def _flow_lines(brief: Brief) -> list[str]:
             f"Last {TRADES} trades: buy pressure {_percent(brief.buy_pressure)}, "
             f"average size {fixed(brief.trade_size, 6)}"
         )
+    if brief.bid_total is not None:
+        lines.append(
+            f"Order book, {DEPTH_LEVELS} levels: mid {fixed(brief.mid, price_decimals(brief.price))}, spread "
+            f"{_percent(brief.spread, 6)}, bid total {fixed(brief.bid_total, 4)}, ask total "
+            f"{fixed(brief.ask_total, 4)}, imbalance {fixed(brief.depth_imbalance, 3)}"
+        )
+    if brief.flow_trades:
+        lines.append(f"Last {brief.flow_trades} trades: buy pressure {_percent(brief.flow_pressure)}")
     lines.extend(f"{name}: {fixed(value, 6)}" for name, value in brief.features)
     return lines
