@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from framework.market_book import BookView, book_at
     from framework.options import Costs, Fills, Latency, Risk
     from framework.questions import market_brief
+    from framework.research.fidelity import fidelity
     from framework.research.proofs import check_lookahead
     from framework.research.sweep import sweep
     from framework.result import Result
@@ -31,8 +32,9 @@ _HOME = {
     "Market": "market", "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy",
     "TradingSignal": "llm", "UNSET": "strategy", "View": "market", "backtest": "backtest",
     "book_at": "market_book", "check_lookahead": "research.proofs",
-    "check_strategy": "testing.rehearsal", "compiled": "strategy", "from_tardis": "data.tardis_csv",
-    "market_brief": "questions", "replay_orders": "backtest", "sweep": "research.sweep",
+    "check_strategy": "testing.rehearsal", "compiled": "strategy", "fidelity": "research.fidelity",
+    "from_tardis": "data.tardis_csv", "market_brief": "questions", "replay_orders": "backtest",
+    "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "check_lookahead",
     "check_strategy",
     "compiled",
+    "fidelity",
     "from_tardis",
     "market_brief",
     "replay_orders",

@@ -251,7 +251,13 @@ def plain_bytes(values: Rows) -> bytes:
 
 
 def bounds(outcome: Outcome, chosen_rule: str, rerun: Callable[[str], Tables]) -> dict[str, dict[str, Any]]:
-    """Return key metrics under "worst", the chosen rule, and "best"; one run where no order ever rested."""
+    """Return key metrics under "worst", the chosen rule, and "best"; one run where no order ever rested.
+
+    Nothing where every instrument has ticks: no order of events is assumed there.
+    """
+    market = outcome.tables.market
+    if all(market.has_ticks(k) for k in range(len(outcome.ids))):
+        return {}
     chosen = {name: outcome.metrics()[name] for name in BOUND_METRICS}
     found = {"worst": chosen, "chosen": chosen, "best": chosen}
     rests = bool(np.isin(outcome.order_rows["kind"], RESTING).any())

@@ -155,12 +155,14 @@ def show(name: str, value: Any) -> str:
     if unit == "cost":
         return cost(value)
     if unit == "quantity":
-        return price(value)
+        return cost(value) if abs(value) < 1.0 else price(value)
     if unit == "seconds":
         return span(value * 1e9)
     if unit in ("bps", "ticks"):
         text = number(value, 3 if unit == "bps" else 2)
         return text if text == MISSING else f"{text} {unit}"
+    if unit == "days" and 0.0 < value < 0.1:
+        return span(value * 86_400e9)
     if unit == "days":
         text = number(value, 1)
         return text if text == MISSING else f"{text} days"

@@ -127,10 +127,10 @@ def _after(run: Run) -> Figure:
     """Mean move of the mid after fills, and how long makers waited."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.0, 3.0), dpi=plots.DPI, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _moves(left, run)
-    _waits(right, waits(run))
+    figure = Figure(figsize=(5.6, 6.0), dpi=plots.DPI, layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    _moves(upper, run)
+    _waits(lower, waits(run))
     return figure
 
 

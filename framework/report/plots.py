@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from framework import metrics
 from framework.report import Run
 from framework.report.compare import number, visible
+from framework.report.words import is_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -268,7 +269,7 @@ def _drawdown(axis: Axes, run: Run) -> None:
     ts = days(run.equity["ts"].to_numpy())
     axis.fill_between(ts[rows], falls[rows], 0.0, color=ORANGE, alpha=0.22, linewidth=0.0)
     axis.plot(ts[rows], falls[rows], color=ORANGE, linewidth=0.8)
-    axis.set_ylim(min(float(np.nanmin(falls)) * 1.05, -1.0), 0.0)
+    axis.set_ylim(min(float(np.nanmin(falls)) * 1.05, -0.001 if is_ticks(run) else -1.0), 0.0)
 
 
 def _price(axis: Axes, run: Run, name: Any, of: int) -> None:
