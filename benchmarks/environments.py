@@ -11,6 +11,7 @@ from framework.jit import cache_root
 PEERS = {
     "backtesting": ("backtesting==0.6.6",),
     "backtrader": ("backtrader==1.9.78.123", "pandas"),
+    "hftbacktest": ("hftbacktest==2.4.4", "numpy<2.3"),
     "vectorbt": ("vectorbt==1.2.0", "vectorbt-rust==1.2.0"),
 }
 SCRIPTS = Path(__file__).parent / "peers"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Call once, then `repeats` times; return seconds: first call, medians of wall and CPU, minimum."""
+    """Call once, then `repeats` times; return seconds: first call, medians of wall and CPU, minima."""
     wall, cpu = [], []
     for _ in range(repeats + 1):
         t, c = time.perf_counter(), time.process_time()
@@ -30,6 +30,7 @@ def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
         "wall_s": statistics.median(wall[1:]),
         "wall_min_s": min(wall[1:]),
         "cpu_s": statistics.median(cpu[1:]),
+        "cpu_min_s": min(cpu[1:]),
         "repeats": repeats,
     }
 
@@ -37,6 +38,29 @@ def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
 def peak_rss_mb() -> float:
     """Return the peak resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def rss_mb() -> float:
+    """Return the memory this process holds now; NaN where the system does not say."""
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return float("nan")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def forget_peak() -> bool:
+    """Let the peak that `high_rss_mb` tells begin now; False where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def high_rss_mb() -> float:
+    """Return the peak since `forget_peak`."""
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return next(int(row.split()[1]) / 1024 for row in rows if row.startswith("VmHWM"))
 
 
 def call(command: Sequence[str], env: dict[str, str] | None) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,8 @@
-"""A made day of book and trades, 5,000,000 rows from one seed: as Tardis files, as the peer's events, as a Market.
+"""A made feed of book and trades, 5,000,000 rows from a seed: Tardis files, the peer's events, a Market.
 
-Rows come in messages about 17 ms apart. A message changes a level once, and its trades stand before its levels,
-so that an engine that works row by row and one that works message by message see the same market. The book is
-never crossed. Times are whole microseconds, as in Tardis files.
+Rows come in messages about 17 ms apart. A message changes a level once, and its trades stand before its
+levels, so that an engine that works row by row and one that works message by message see the same market. The
+book is never crossed. Times are whole microseconds, as in Tardis files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from framework.jit import cache_root
 from framework.market_ticks import Book
 from framework.records import MESSAGE, NEVER, TRADE
 
-ROWS, SEED, VERSION = 5_000_000, 7, 1
+ROWS, SEED, VERSION = 5_000_000, 7, 2
+SECOND = 1_000_000_000  # ns
 START_US = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
 TICK, LOT, MIDDLE, DEPTH = 0.1, 0.001, 300_000, 1000  # 1,000 levels a side to begin with
 ROW = np.dtype([("ts", "i8"), ("local_ts", "i8"), ("lots", "i8"), ("tick", "i4"), ("message", "i4"),
@@ -35,7 +36,7 @@ Rows = Any
 
 # --- the walk ---------------------------------------------------------------------------------
 @numba.njit
-def walk(rows, n, stamps, local, steps, action, again, buys, distance, normal):
+def walk(rows, n, stamps, local, lengths, action, again, buys, distance, normal):
     """Fill `rows` with what happens to a book; return how many messages that took."""
     lots = np.zeros((2, 2 * MIDDLE), np.int64)  # bids, asks
     row_of = np.full((2, 2 * MIDDLE), -1, np.int64)  # where a level stands in the message at hand
@@ -43,47 +44,70 @@ def walk(rows, n, stamps, local, steps, action, again, buys, distance, normal):
     m = at = i = 0
     while at < n:
         first = at
-        for _ in range(2 * DEPTH if m == 0 else steps[m]):
-            if at == n:
-                break
+        for _ in range(2 * DEPTH if m == 0 else lengths[m]):
             s = i % 2 if m == 0 else int(buys[i])
             way = 1 - 2 * s  # outwards is down for bids, up for asks
             if m == 0:
-                tick, size = best[s] - way * (i // 2), 1 + int(np.exp(6.0 + 1.2 * normal[i]))
+                tick, size = best[s] - way * (i // 2), size_of(6.0, 1.2, normal[i])
             elif action[i] < 0.15:  # a trade takes from this side
                 tick = best[s]
-                took = min(1 + int(np.exp(3.5 + 1.6 * normal[i])), lots[s, tick])
-                write(rows, at, stamps[m], local[m], took, tick, m, 1, -way)
+                took = min(size_of(3.5, 1.6, normal[i]), lots[s, tick])
+                at = write(rows, at, stamps[m], local[m], took, tick, m, 1, -way)
                 size = lots[s, tick] - took
-                at += 1
-            elif action[i] < 0.28 and best[1] - best[0] > 1:  # a better price
-                tick, size = best[s] + way, 1 + int(np.exp(5.0 + 1.2 * normal[i]))
             else:
-                tick, size = best[s] - way * distance[i], 1 + int(np.exp(6.0 + 1.2 * normal[i]))
-                if lots[s, tick] > 0 and again[i] < (0.08 if distance[i] == 0 else 0.35):
-                    size = 0
+                tick, size = change(lots, best, s, action[i], again[i], distance[i], normal[i])
             i += 1
             lots[s, tick] = size
             if row_of[s, tick] >= first:  # told already: told anew
                 rows[row_of[s, tick]]["lots"] = size
-            elif at < n:
+            else:
                 row_of[s, tick] = at
-                write(rows, at, stamps[m], local[m], size, tick, m, 0, way)
-                at += 1
+                at = write(rows, at, stamps[m], local[m], size, tick, m, 0, way)
             if m > 0:
-                best[s] = tick if way * tick > way * best[s] else best[s]
-                while lots[s, best[s]] == 0:
-                    best[s] -= way
+                look(lots, best, s, tick)
+            if at >= n:
+                break
         m += 1
     return m
 
 
 @numba.njit
+def size_of(mean, spread, z):
+    """Return a lognormal number of lots, at least 1."""
+    return 1 + int(np.exp(mean + spread * z))
+
+
+@numba.njit
+def change(lots, best, s, action, again, distance, z):
+    """Return tick and new size of a level that somebody changes: a better price, another size, or none."""
+    way = 1 - 2 * s
+    if action < 0.28 and best[1] - best[0] > 1:
+        return best[s] + way, size_of(5.0, 1.2, z)
+    tick = best[s] - way * distance
+    if lots[s, tick] > 0 and again < (0.08 if distance == 0 else 0.35):
+        return tick, 0
+    return tick, size_of(6.0, 1.2, z)
+
+
+@numba.njit
+def look(lots, best, s, tick):
+    """Find the best level of a side after `tick` changed."""
+    way = 1 - 2 * s
+    if way * (tick - best[s]) > 0:
+        best[s] = tick
+    while lots[s, best[s]] == 0:
+        best[s] -= way
+
+
+@numba.njit
 def write(rows, at, ts, local_ts, lots, tick, message, kind, side):
-    """Write one row."""
+    """Write one row, if there is room; return where the next one goes."""
+    if at >= len(rows):
+        return at
     row = rows[at]
     row["ts"], row["local_ts"], row["lots"], row["tick"] = ts, local_ts, lots, tick
     row["message"], row["kind"], row["side"], row["snapshot"] = message, kind, side, message == 0
+    return at + 1
 
 
 def made(n: int, seed: int) -> Rows:
@@ -98,7 +122,8 @@ def made(n: int, seed: int) -> Rows:
     far = rng.geometric(0.06, steps) - 1 + (rng.random(steps) < 0.03) * rng.integers(0, 900, steps)
     action, again, normal = rng.random(steps), rng.random(steps), rng.standard_normal(steps)
     rows = np.zeros(n, ROW)
-    walk(rows, n, stamps, local, rng.geometric(0.105, messages), action, again, rng.random(steps) < 0.5, far, normal)
+    lengths, buys = rng.geometric(0.105, messages), rng.random(steps) < 0.5
+    walk(rows, n, stamps, local, lengths, action, again, buys, far, normal)
     return rows[np.lexsort((rows["kind"] == 0, rows["message"]))]
 
 
@@ -114,6 +139,8 @@ def folder(n: int = ROWS, seed: int = SEED) -> Path:
         np.save(new / "rows.npy", rows)
         np.save(new / EVENTS, events(rows))
         write_tardis(rows, new)
+        for name, array in columns(rows).items():
+            np.save(new / f"{name}.npy", array)
         try:
             os.replace(new, place)
         except OSError:  # another process was faster
@@ -159,53 +186,64 @@ def write_tardis(rows: Rows, place: Path) -> None:
 
 
 # --- as a market ------------------------------------------------------------------------------
+def columns(rows: Rows) -> dict[str, Rows]:
+    """Return the rows as what a Market holds: messages, keys, lots and trades."""
+    levels, taken = rows[rows["kind"] == 0], rows[rows["kind"] == 1]
+    first = np.flatnonzero(np.diff(levels["message"], prepend=-1))
+    messages = np.zeros(len(first) + 1, MESSAGE)
+    for name in ("ts", "local_ts"):
+        messages[name][:-1] = levels[name][first] * 1000
+    messages["first"][:-1] = first
+    messages[-1] = (NEVER, NEVER, len(levels))
+    trades = np.zeros(len(taken), TRADE)
+    trades["raw_ts"] = trades["ts"] = taken["ts"] * 1000
+    trades["local_ts"] = taken["local_ts"] * 1000
+    for name in ("lots", "tick", "side"):
+        trades[name] = taken[name]
+    keys = (2 * levels["tick"] + (levels["side"] < 0)).astype(np.int32)
+    return {"messages": messages, "keys": keys, "lots": levels["lots"].copy(), "trades": trades}
+
+
 def market(symbol: str = "MADE", shift_ns: int = 0, copies: int = 1, n: int = ROWS) -> Market:
     """Return the feed as a Market, later by `shift_ns`, `copies` times end to end."""
-    rows = rows_of(n)
-    levels, trades = rows[rows["kind"] == 0], rows[rows["kind"] == 1]
-    span = -(-(int(rows["local_ts"][-1]) - START_US) // 1_000_000) * 1_000_000_000  # whole seconds, ns
+    place, names = folder(n), ("messages", "keys", "lots", "trades")
+    messages, keys, lots, trades = (np.load(place / f"{name}.npy") for name in names)
+    last = max(int(messages["local_ts"][-2]), int(trades["local_ts"][-1]))
+    span = -(-(last - int(messages["ts"][0])) // SECOND) * SECOND
     shifts = [shift_ns + k * span for k in range(copies)]
     what = Instrument(f"binance-futures:{symbol}", "linear", TICK, LOT)
-    return Market((what,), trades={0: trade_rows(trades, shifts)}, books={0: book(levels, shifts)}, name="made feed")
+    book = Book(*repeated(messages, keys, lots, shifts))
+    return Market((what,), trades={0: later(trades, shifts)}, books={0: book}, name="made feed")
 
 
-def trade_rows(trades: Rows, shifts: list[int]) -> Rows:
-    """Return TRADE rows, one copy of the trades for each shift."""
-    out = np.zeros(len(trades) * len(shifts), TRADE)
+def later(rows: Rows, shifts: list[int]) -> Rows:
+    """Return a copy of rows for each shift, one after the other."""
+    out = np.empty(len(rows) * len(shifts), rows.dtype)
     for part, shift in zip(np.split(out, len(shifts)), shifts, strict=True):
-        part["raw_ts"] = part["ts"] = trades["ts"] * 1000 + shift
-        part["local_ts"] = trades["local_ts"] * 1000 + shift
-        for name in ("lots", "tick", "side"):
-            part[name] = trades[name]
+        part[:] = rows
+        for name in ("ts", "local_ts", "raw_ts"):
+            if name in part.dtype.names:
+                part[name] += shift
     return out
 
 
-def book(levels: Rows, shifts: list[int]) -> Book:
-    """Return the levels as a Book; a later copy begins by emptying what its own first message does not name."""
-    keys = (2 * levels["tick"] + (levels["side"] < 0)).astype(np.int32)
-    first = np.flatnonzero(np.diff(levels["message"], prepend=-1))
-    head = int(first[1])
-    extra = left_over(keys, levels["lots"], keys[:head]) if len(shifts) > 1 else keys[:0]
-    n, more = len(keys), len(extra)
-    messages = np.zeros(len(first) * len(shifts) + 1, MESSAGE)
-    all_keys = np.zeros(n * len(shifts) + more * (len(shifts) - 1), np.int32)
-    all_lots = np.zeros(len(all_keys), np.int64)
-    at = 0
-    for k, (part, shift) in enumerate(zip(np.split(messages[:-1], len(shifts)), shifts, strict=True)):
-        part["ts"], part["local_ts"] = levels["ts"][first] * 1000 + shift, levels["local_ts"][first] * 1000 + shift
-        gone = more if k else 0
-        part["first"] = first + at + gone
+def repeated(messages: Rows, keys: Rows, lots: Rows, shifts: list[int]) -> tuple[Rows, Rows, Rows]:
+    """Return a book's arrays a few times; a later copy first empties what its first message does not name."""
+    extra = left_over(keys, lots, keys[: messages["first"][1]]) if len(shifts) > 1 else keys[:0]
+    n, more, times = len(keys), len(extra), len(shifts)
+    heads = later(messages[:-1], shifts)
+    all_keys, all_lots = np.empty(times * (n + more), np.int32), np.zeros(times * (n + more), np.int64)
+    for k, part in enumerate(np.split(heads, times)):  # in the first copy those zeros say nothing
+        at = k * (n + more)
+        all_keys[at : at + more], all_keys[at + more : at + more + n] = extra, keys
+        all_lots[at + more : at + more + n] = lots
+        part["first"] += at + more
         part["first"][0] = at
-        all_keys[at : at + gone] = extra[:gone]
-        all_keys[at + gone : at + gone + n] = keys
-        all_lots[at + gone : at + gone + n] = levels["lots"]
-        at += gone + n
-    messages[-1] = (NEVER, NEVER, at)
-    return Book(messages, all_keys, all_lots)
+    end = np.array([(NEVER, NEVER, len(all_keys))], MESSAGE)
+    return np.concatenate((heads, end)), all_keys, all_lots
 
 
 def left_over(keys: Rows, lots: Rows, named: Rows) -> Rows:
     """Return the keys that hold lots at the end and are not named."""
     seen, last = np.unique(keys[::-1], return_index=True)
-    alive = seen[lots[::-1][last] > 0]
-    return np.setdiff1d(alive, named)
+    return np.setdiff1d(seen[lots[::-1][last] > 0], named)

@@ -1,7 +1,7 @@
 """hftbacktest: the tick maker, the same clock without orders, and its reading of Tardis files.
 
-    python run_hftbacktest.py speed maker|idle|plain hashmap|roi ASSETS FOLDER    # FOLDER of benchmarks.tick_feed
-    python run_hftbacktest.py convert FOLDER                                      # Tardis csv.gz to its events
+    python run_hftbacktest.py speed maker|idle|plain hashmap|roi ASSETS FOLDER    # of benchmarks.tick_feed
+    python run_hftbacktest.py convert FOLDER                                     # Tardis csv.gz to its events
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def maker(hbt, assets):
             hbt.clear_inactive_orders(k)
             depth = hbt.depth(k)
             middle = (depth.best_bid_tick + depth.best_ask_tick) / 2.0
-            bid, ask = int(math.floor(middle - HALF)), int(math.ceil(middle + HALF))
+            bid, ask = math.floor(middle - HALF), math.ceil(middle + HALF)
             has_bid = has_ask = False
             walk = hbt.orders(k).values()
             while walk.has_next():
@@ -67,11 +67,10 @@ def maker(hbt, assets):
     return wakes, sent
 
 
-def engine(events, depth, assets):
-    """Build the backtest: risk-averse queue, whole fills, 10 ms each way."""
+def engine(feeds, depth):
+    """Build the backtest: risk-averse queue, whole fills, 10 ms each way. It keeps no hold of the arrays."""
     made = []
-    for k in range(assets):
-        data = events if k == 0 else later(events, k)
+    for data in feeds:
         one = BacktestAsset().data(data).linear_asset(1.0).constant_order_latency(LATENCY, LATENCY)
         one = one.risk_adverse_queue_model().no_partial_fill_exchange()
         one = one.trading_value_fee_model(MAKER, TAKER).tick_size(TICK).lot_size(LOT)
@@ -98,9 +97,9 @@ def state(hbt, assets):
     }
 
 
-def run(call, events, depth, assets):
+def run(call, feeds, depth):
     """Return wall and CPU seconds of one run, without building it, and what came out."""
-    hbt = engine(events, depth, assets)
+    hbt, assets = engine(feeds, depth), len(feeds)
     wall, cpu = time.perf_counter(), time.process_time()
     wakes, sent = call(hbt, assets)
     times = time.perf_counter() - wall, time.process_time() - cpu
@@ -114,11 +113,12 @@ def speed(what, depth, assets, folder):
     events = np.load(Path(folder) / "events.npy")
     written = {"idle": idle, "maker": maker, "plain": maker}[what]
     call = written if what == "plain" else nb.njit(written)
-    first, _ = run(call, events[:WARM].copy(), depth, assets)
-    runs = [run(call, events, depth, assets) for _ in range(5)]
+    feeds = [events, *(later(events, k) for k in range(1, assets))]
+    first, _ = run(call, [feed[:WARM].copy() for feed in feeds], depth)
+    runs = [run(call, feeds, depth) for _ in range(5)]
     cpu, wall = (min(times[i] for times, _ in runs) for i in (1, 0))
-    return {"first_s": first[0], "cpu_s": cpu, "wall_s": wall, "repeats": len(runs), "events": assets * len(events),
-            **runs[-1][1]}  # fmt: skip
+    figures = {"first_s": first[0], "cpu_s": cpu, "wall_s": wall, "repeats": len(runs)}
+    return {**figures, "events": assets * len(events), **runs[-1][1]}
 
 
 def convert(folder):
