@@ -102,6 +102,18 @@ def test_market_option():
             samples.market_from_option(text, **options)
 
 
+def test_market_option_of_tick_files(data_dir):
+    files = [
+        data_dir / "demo" / f"binance_{kind}_2024-08-08_BTCUSDT.csv.gz" for kind in ("trades", "book_ticker")
+    ]
+    market = samples.market_from_option(f"tardis:{files[0]},{files[1]}")
+    assert [what.id for what in market.instruments] == ["binance:BTCUSDT"]
+    assert market.books[0].source == "book_ticker"
+    whole = samples.market_from_option(f"tardis:{data_dir / 'demo'}")
+    assert whole.books[0].source == "incremental_book_L2"
+    assert len(whole.trades[0]) == 19_904
+
+
 def test_resampling_a_sample_keeps_its_label():
     market = samples.load("perp-1m").resample("1h")
     assert any("SYNTHETIC" in line for line in market.notes)

@@ -22,10 +22,10 @@ from framework.records import NEVER
 from framework.times import HOUR, MINUTE, SECOND
 
 SHA = {
-    "ticks": "f3865eb38cee662bda2a40179718ce55a9bcdd7a2759db71e267c85fe30c14de",
-    "ticks-hedge": "c9d5a0371d1fdd6c642e5688461a52bdde50546e9d8f30dbde2f55bb35931eff",
+    "ticks": "ea3e3fb5f1da0c386665b2e47fd15dfc611be215fc4c047f7d75ecde9382441e",
+    "ticks-hedge": "d87bbbfc55bd1ee0863cecd5e523da84d704c39d1596127e0069e92bb054b80e",
 }
-MINUTE_SHA = "b0a0a4197cb76f90fdd089e82813c32e1526e1a556702a3dfda84d38e144560c"
+MINUTE_SHA = "835189451348bfbba9d66b3fc5730dbd4e8b0c762467eb07ab897bc82bb7fe61"
 
 
 def digest(market: Market) -> str:
@@ -191,7 +191,7 @@ def test_traded_lots_leave_the_level(short: Market) -> None:
                 traded.append(took[m, key])
             size[key] = lots
     slope, _ = np.polyfit(traded, fell, 1)
-    assert len(fell) > 500
+    assert len(fell) > 300
     assert 0.8 < slope < 1.1
     assert np.corrcoef(traded, fell)[0, 1] > 0.4
 
@@ -201,14 +201,12 @@ def test_bursts_and_imbalance() -> None:
     market = samples.load("ticks")
     counts = np.bincount((market.trades[0]["ts"] - market.trades[0]["ts"][0]) // SECOND)
     assert counts.var() > 5.0 * counts.mean()  # Poisson: equal
-    rows = [
-        (max(bids), min(asks), bids[max(bids)], asks[min(asks)]) for _, bids, asks in replayed(ticks(5), 0)
-    ]
-    bid, ask, bid_lots, ask_lots = np.array(rows, dtype=np.float64).T
-    stamps = ticks(5).books[0].messages["ts"][:-1]
+    tops = [(max(bids), min(asks), bids[max(bids)], asks[min(asks)]) for _, bids, asks in replayed(market, 0)]
+    bid, ask, bid_lots, ask_lots = np.array(tops, dtype=np.float64).T
+    stamps = market.books[0].messages["ts"][:-1]
     mid, imbalance = (bid + ask) / 2, (bid_lots - ask_lots) / (bid_lots + ask_lots)
     later = np.minimum(np.searchsorted(stamps, stamps + SECOND, side="right") - 1, len(mid) - 1)
-    assert 0.08 < np.corrcoef(imbalance, mid[later] - mid)[0, 1] < 0.4
+    assert 0.07 < np.corrcoef(imbalance, mid[later] - mid)[0, 1] < 0.3
 
 
 def test_the_spot_follows() -> None:

@@ -1,9 +1,9 @@
 """The order flow behind the SYNTHETIC tick samples: a book that adds, cancels and market orders move.
 
 A zero-intelligence book (Smith, Farmer, Gillemot, Krishnamurthy 2003) with self-exciting market orders
-(Hawkes 1971) that lean to the thicker side of the book, to the last takers' side and to a slow fair price.
-All kernels are in this file, because numba's cache sees edits in a caller's own file only. Random numbers are
-drawn before the run; the kernels add, multiply, divide and take roots, which every machine rounds alike.
+(Hawkes 1971) that lean to the thicker side of the book and to a slow fair price. All kernels are in this
+file, because numba's cache sees edits in a caller's own file only. Random numbers are drawn before the run;
+the kernels add, multiply, divide and take roots, which every machine rounds alike.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ RULE = np.dtype(
         ("news", "f8"),  # the same for each tick between the mid and the fair price above 3
         ("moves", "f8"),  # adds and cancels a second, and for each unit of excitement
         ("stir", "f8"),
+        ("sweeps", "f8"),  # share of market orders that take exactly the best level
         ("taken", "f8"),  # lots: mean size of a market order, of an add or cancel, of the best level
         ("placed", "f8"),
         ("queue", "f8"),
         ("weigh", "f8"),  # how much the imbalance of the best levels turns takers to the thicker side
-        ("follow", "f8"),  # how much the takers before do
         ("pull", "f8"),  # how much each tick from the fair price does
         ("drift", "f8"),  # how much that tick moves adds to one side and cancels to the other
         ("heal", "f8"),  # how much the takers before make others fill up the side they took from
@@ -192,11 +192,11 @@ def take(t, ts):
     bids = t.lots[c["bid"]]
     asks = t.lots[WIDTH + c["ask"]]
     weight = rule["weigh"] * (bids - asks) / (bids + asks)
-    turn = within(weight + rule["follow"] * c["lean"] + rule["pull"] * gap(t), 0.45)
+    turn = within(weight + rule["pull"] * gap(t), 0.45)
     buys = draw(t) < 0.5 + turn
     side = ASK if buys else BID
     rest = 1 + tail(t, rule["taken"], 20_000)
-    if draw(t) < 0.15:  # some take exactly what is shown
+    if draw(t) < rule["sweeps"]:  # some take exactly what is shown
         rest = asks if buys else bids
     local = arrival(t, TRADES, ts)
     last = (c["ask"] + SWEPT - 1) if buys else (c["bid"] - SWEPT + 1)

@@ -24,19 +24,19 @@ START = "2024-01-01 07:50"  # funding falls due ten minutes later
 PRICE = 42_000  # ticks of 1.0
 STEPS = 600  # of the grid, in a minute
 PERP = Instrument(
-    "synthetic:BTCUSDT-PERP", "linear", 1.0, 0.001, min_notional=5.0, maker=0.0, taker=0.0004, settle="USDT"
+    "synthetic:BTCUSDT-PERP", "linear", 1.0, 0.001, min_notional=5.0, maker=1e-5, taker=4e-4, settle="USDT"
 )
 SPOT = Instrument(
-    "synthetic:BTCUSDT", "spot", 1.0, 0.001, min_notional=5.0, maker=0.0, taker=0.0001, settle="USDT"
+    "synthetic:BTCUSDT", "spot", 1.0, 0.001, min_notional=5.0, maker=0.0, taker=1e-4, settle="USDT"
 )
 PERP_FLOW = {
-    "middle": PRICE, "takes": 2.5, "echo": 1.6, "news": 12.0, "moves": 520.0, "stir": 30.0, "taken": 140.0,
-    "placed": 220.0, "queue": 1500.0, "weigh": 0.3, "follow": 0.05, "pull": 0.06, "drift": 0.06, "heal": 0.05,
-    "wander": 0.45, "home": 0.002, "offset": 0.0, "jump": 0.0015,
+    "middle": PRICE, "takes": 1.6, "echo": 1.5, "news": 8.0, "moves": 520.0, "stir": 30.0, "sweeps": 0.1,
+    "taken": 100.0, "placed": 220.0, "queue": 2200.0, "weigh": 0.45, "pull": 0.08, "drift": 0.08,
+    "heal": 0.05, "wander": 0.32, "home": 0.002, "offset": 0.0, "jump": 0.001,
 }  # fmt: skip
 SPOT_FLOW = {
-    **PERP_FLOW, "middle": PRICE - 12, "takes": 1.5, "echo": 1.3, "moves": 300.0, "stir": 20.0, "taken": 90.0,
-    "placed": 150.0, "queue": 900.0, "wander": 0.15, "offset": -12.0, "jump": 0.0,
+    **PERP_FLOW, "middle": PRICE - 12, "takes": 1.0, "echo": 1.3, "moves": 300.0, "stir": 20.0, "taken": 70.0,
+    "placed": 150.0, "queue": 1300.0, "wander": 0.35, "home": 0.003, "offset": -12.0, "jump": 0.0,
 }  # fmt: skip
 LAG = 1  # steps of the grid the spot comes after the perpetual
 
@@ -47,7 +47,7 @@ def ticks(minutes: int = 20, seed: int = 7, start: Any = START) -> Market:
     Parameters
     ----------
     minutes : int
-        Length, at most 1440; a minute has about 12,000 rows.
+        Length, at most 1440; a minute has about 10,000 rows.
     seed : int
         Equal seeds give equal markets, whatever the machine and the versions of numpy and Python.
     start : date, str or ns
@@ -55,10 +55,10 @@ def ticks(minutes: int = 20, seed: int = 7, start: Any = START) -> Market:
 
     Notes
     -----
-    Tick 1.0 (0.24 bp), lot 0.001, no maker fee: an instrument of its own. Market orders come in bursts and
-    lean to the thicker side of the book, so that imbalance says something of the next second; the price goes
-    back to a slow fair price that at times jumps. Every message leaves the book as it is at the exchange, at
-    once where a best price changes and else each 0.1 s.
+    Tick 1.0 (0.24 bp), lot 0.001, maker fee 0.1 bp: an instrument of its own. Market orders come in bursts
+    and lean to the thicker side of the book, so that imbalance says something of the next second; the price
+    goes back to a slow fair price that at times jumps. A message comes at once where a best price changes and
+    else each 0.1 s; after it the book is the exchange's.
     """
     first = check_range(minutes, start)
     return market_of("ticks", seed, (PERP,), (perp_flow(minutes, seed, first),), first)

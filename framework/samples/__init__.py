@@ -134,7 +134,7 @@ def tick_files(paths: str, options: dict[str, str | None]) -> Market:
     for name in ("interval", "stamp", "unit", "time"):
         if options[name] is not None:
             raise ConfigError(f"--{name}: is for candles; tick files carry their own times, leave it out")
-    from framework.data import from_tardis  # type: ignore[attr-defined]
+    from framework.data import from_tardis
 
     files: str | list[str] = paths.split(",") if "," in paths and not Path(paths).exists() else paths
     market = from_tardis(files, options["instrument"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from framework.backtest import ask_all
 from framework.engine import plain
-from framework.engine.rehearse import opening
+from framework.engine.rehearse import loop_of, opening
 from framework.engine.sending import UNSET
 from framework.engine.tables import Tables
 from framework.errors import FrameworkError, StrategyError, near
@@ -151,9 +151,10 @@ class Check:
         made = fresh(self.cls, self.params, self.plan.market, self.plan.latency.feed_ns)
         tables = Tables(self.plan.market, engine_setup(made, self.plan))
         wake(tables, made)
-        loop = plain.Loop(tables, made, made.features, getattr(made, "view", None))
+        loop = loop_of(tables)(tables, made, made.features, getattr(made, "view", None))
         watch = Watch(self.cls)
-        loop.brokers = [WatchedBroker(loop, k, watch) for k in range(len(loop.brokers))]
+        watched = type("WatchedBroker", (WatchedBroker, loop.broker_class), {})
+        loop.brokers = [watched(loop, k, watch) for k in range(len(loop.brokers))]
         try:
             finish(tables, loop.run(), self.cls.__name__)
         except FrameworkError as error:
