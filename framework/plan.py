@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from framework.engine.tables import Setup
-from framework.engine.tick_tables import has_ticks
 from framework.errors import ConfigError, DataError
 from framework.market import Market
+from framework.market_ticks import tick_range
 from framework.options import Costs, Fills, Latency, Risk, engine_options
 from framework.questions import Answers
 from framework.times import parse_duration
@@ -62,7 +62,7 @@ class Plan:
             self.costs, self.latency, self.fills, self.leverage, self.margin, self.risk, self.strict
         )  # refuses what is out of range, before anything is asked
         if not any(
-            has_ticks(self.market, k) or len(self.market.match_bars(k))
+            tick_range(self.market, k) is not None or len(self.market.match_bars(k))
             for k in range(len(self.market.instruments))
         ):
             raise DataError(f"market {self.market.name}: it has no bars, trades or books to replay")

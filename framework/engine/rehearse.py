@@ -11,7 +11,6 @@ from framework.engine import plain, plain_ticks, translate
 from framework.engine.state import GROW
 from framework.engine.tables import Setup, Tables
 from framework.engine.tick_calls import advance_of
-from framework.engine.tick_tables import has_ticks
 from framework.errors import StrategyError
 from framework.market import Market
 
@@ -23,7 +22,7 @@ def opening(market: Market) -> Market:
     """Return the first events of a market."""
     last = 0
     for k in range(len(market.instruments)):
-        if has_ticks(market, k):
+        if market.has_ticks(k):
             last = max(last, opening_of_ticks(market, k))
             continue
         bars = market.match_bars(k)

@@ -187,6 +187,21 @@ def streams(market: Market, cursor: Rows, setup: Setup) -> dict[str, Rows]:
     return {"funding": funding, "marks": marks, "features": features, "spans": table}
 
 
+def set_times(c: Any, market: Market, setup: Setup, bars: Rows, cursor: Rows) -> int:
+    """Set when a run begins, ends and wakes; return how many equity rows it can have."""
+    some = [row for row in cursor if row["bar"] < row["bar_end"]]  # an instrument may have no bar yet
+    first = min((int(bars[row["bar"]]["open_ts"]) for row in some), default=0)
+    last = max((int(bars[row["bar_end"] - 1]["close_ts"]) for row in some), default=0) + int(c["feed"])
+    c["stop"], c["end"], c["timer_step"] = last, last - int(c["feed"]), setup.timer
+    c["expiry"] = NEVER
+    c["timer"] = -(-first // setup.timer) * setup.timer if setup.timer else NEVER
+    n_rows = int((cursor["bar_end"] - cursor["bar_first"]).sum())  # one a close, at most
+    if tick_instruments(market):
+        n_rows = set_clock(c, market, first if some else NEVER, setup.step)
+    c["signal_end"] = int(np.searchsorted(market.signals["arrival_ts"], c["stop"], side="right"))
+    return n_rows
+
+
 def build(market: Market, setup: Setup) -> Sim:
     """Return the arrays of a new run."""
     n = len(market.instruments)
@@ -199,21 +214,8 @@ def build(market: Market, setup: Setup) -> Sim:
     c = clock[0]
     for name, value in setup.options.items():
         c[name] = value
-    some = [
-        k for k in range(n) if cursor[k]["bar"] < cursor[k]["bar_end"]
-    ]  # an instrument may have no bar yet
-    first = min((int(bars[cursor[k]["bar"]]["open_ts"]) for k in some), default=0)
-    last = max((int(bars[cursor[k]["bar_end"] - 1]["close_ts"]) for k in some), default=0) + int(c["feed"])
-    c["n"], c["next_id"], c["stop"], c["timer_step"] = n, 1, last, setup.timer
-    c["end"] = last - int(c["feed"])
-    c["expiry"] = NEVER
-    c["timer"] = -(-first // setup.timer) * setup.timer if setup.timer else NEVER
-    n_rows = int((cursor["bar_end"] - cursor["bar_first"]).sum())  # one a close, at most
-    n_marks = 1
-    if tick_instruments(market):
-        n_rows = set_clock(c, market, first if some else NEVER, setup.step)
-        n_marks = n_rows * n
-    c["signal_end"] = int(np.searchsorted(market.signals["arrival_ts"], c["stop"], side="right"))
+    c["n"], c["next_id"] = n, 1
+    n_rows = set_times(c, market, setup, bars, cursor)
     c["script_end"] = len(script)
     for name in ("room_orders", "room_fills", "room_responses", "room_journal", "room_lists"):
         c[name] = room
@@ -248,7 +250,7 @@ def build(market: Market, setup: Setup) -> Sim:
         shown=shown,
         top=np.zeros(4 * n),
         row_ts=np.zeros(n_rows if c["ticks"] else 1, np.int64),
-        row_marks=np.zeros(n_marks),
+        row_marks=np.zeros(n_rows * n if c["ticks"] else 1),
     )
     for array, dtype in zip(sim, DTYPES, strict=True):
         assert array.dtype == dtype, (array.dtype, dtype)

@@ -102,14 +102,9 @@ def tick_range(market: Market) -> tuple[int, int, int]:
     return first, end, stop
 
 
-def has_ticks(market: Market, k: int) -> bool:
-    """True for an instrument with trades or a book."""
-    return k in market.books or len(market.trades.get(k, ())) > 0
-
-
 def tick_instruments(market: Market) -> list[int]:
     """Return the instruments with trades or a book."""
-    return [k for k in range(len(market.instruments)) if has_ticks(market, k)]
+    return [k for k in range(len(market.instruments)) if market.has_ticks(k)]
 
 
 def tick_cursors(
