@@ -202,14 +202,23 @@ def look_fresh(sim: Sim, k, t: Ticks, ts):
         return
     if t.books[EXCHANGE]["message"] == 0:
         return
-    j = 0
-    while j < sim.clock[0]["n_live"]:
-        row = sim.live[j]
-        order = sim.orders[row]
-        if order["instrument"] == k and order["seen_bar"] == NONE and is_live(order):
-            touch(t, EXCHANGE)
-            look_book(sim, k, t, row, ts)
-        j += 1
+    c = sim.clock[0]
+    n = c["n_live"]
+    born = n
+    for j in range(n):
+        look_if_fresh(sim, k, t, sim.live[j], ts)
+        while born < c["n_live"]:  # the exits it bears come before the next order
+            look_if_fresh(sim, k, t, sim.live[born], ts)
+            born += 1
+
+
+@kernel(store=False)
+def look_if_fresh(sim: Sim, k, t: Ticks, row, ts):
+    """Let an order that has not looked at the book yet do so."""
+    order = sim.orders[row]
+    if order["instrument"] == k and order["seen_bar"] == NONE and is_live(order):
+        touch(t, EXCHANGE)
+        look_book(sim, k, t, row, ts)
 
 
 @kernel(store=False)
