@@ -135,5 +135,5 @@ def package(
         metrics=lambda: outcome.metrics(asked.coverage if asked else None), params=params,
         manifest=manifest(plan, cls, params, asked, outcome), fingerprint=outcome.fingerprint, status=status,
         bounds=lambda: bounds(outcome, plan.fills.intrabar, rerun), notes=notes(plan, outcome, asked),
-        cassette=asked.tape if asked else b"",
+        cassette=asked.tape if asked else b"", market=plan.market,
     )  # fmt: skip

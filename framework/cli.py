@@ -182,6 +182,17 @@ def report(folder: Folder, debug: Debug = False) -> int:
 
 
 @app.command()
+def explain(
+    folder: Folder, order: Annotated[int, typer.Argument(metavar="ORDER_ID", help="Its id in orders.csv.")],
+    debug: Debug = False,
+) -> int:  # fmt: skip
+    """Tell why an order of a saved run filled or did not; runs it again to know what the market did."""
+    from framework.cli_run import explain_order
+
+    return explain_order(folder, order)
+
+
+@app.command()
 def samples(debug: Debug = False) -> int:
     """List the bundled markets."""
     from framework.cli_sweep import list_samples

@@ -212,17 +212,33 @@ def tape_of(folder: Path, result: Result) -> Analyst | None:
     return CassetteAnalyst(folder / "cassette.jsonl", strict=result.status != "incomplete")
 
 
+def repeated(folder: Path, saved: Result) -> Result:
+    """Run a saved result's command again."""
+    job = Job.from_words(saved.manifest.get("command"), str(folder))
+    target, also = kept_source(folder, job, saved.manifest)
+    again = replace(job, strategy=target, record=False, refresh=False, cassette=None)
+    return execute(again, tape_of(folder, saved), also)
+
+
+def explain_order(folder: Path, order_id: int) -> int:
+    """Print why an order of a saved result filled or did not; what no command made, from its tables alone."""
+    saved = load_result(folder)
+    text = saved.explain(order_id)  # refuses an id that is not there before anything is run
+    if saved.manifest.get("command") is not None:
+        with quiet_stdout(True):
+            again = repeated(folder, saved)
+        if first := difference(saved, again):
+            raise ResultError(f"{folder}: the rerun differs, so it explains nothing: {first}")
+        text = again.explain(order_id)
+    print(text)
+    return 0
+
+
 def run_again(folder: Path, as_json: bool) -> int:
     """Run a saved result's command again and compare; ResultError (exit 5) with the first difference."""
     saved = load_result(folder)
-    job = Job.from_words(saved.manifest.get("command"), str(folder))
-    target, also = kept_source(folder, job, saved.manifest)
     with quiet_stdout(as_json):
-        again = execute(
-            replace(job, strategy=target, record=False, refresh=False, cassette=None),
-            tape_of(folder, saved),
-            also,
-        )
+        again = repeated(folder, saved)
     first = difference(saved, again)
     if as_json:
         print_json(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
@@ -15,6 +15,9 @@ from framework.errors import ResultError
 from framework.report import compare, page, text
 from framework.result_diff import different, flat, table_difference
 from framework.result_store import FRAMES, TABLES, publish, read_files, write_files
+
+if TYPE_CHECKING:
+    from framework.market import Market
 
 Bounds = Mapping[str, Mapping[str, Any]]
 Table = pl.DataFrame | Callable[[], pl.DataFrame] | None
@@ -51,6 +54,8 @@ class Result:
     manifest : code digest, data, costs, latency, fills, versions, analyst, seed. fingerprint : hex sha256.
     status : "done", "bust" or "incomplete". bounds : {"worst": metrics, "chosen": ..., "best": ...} or None.
     notes : what a reader must know. cassette : the recorded decisions as canonical JSON lines.
+    market : what was replayed, queue : rows of an order's place in its queue, by its id (`explain`); neither
+        is saved.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class Result:
         bounds: Bounds | Callable[[], Bounds | None] | None = None,
         notes: Sequence[str] = (),
         cassette: bytes | str | Callable[[], bytes] = b"",
+        market: Market | None = None,
+        queue: Callable[[int], Iterable[Any]] | None = None,
     ) -> None:
         tables = {"orders": orders, "fills": fills, "trades": trades, "equity": equity}
         self._tables: dict[str, Table] = {**tables, "decisions": decisions, "price": price}
@@ -81,6 +88,7 @@ class Result:
         self._bounds = bounds
         self.notes: list[str] = list(notes)
         self._cassette = cassette.encode() if isinstance(cassette, str) else cassette
+        self._market, self._queue = market, queue
         self.folder: Path | None = None
 
     def _table(self, name: str) -> pl.DataFrame:
@@ -240,6 +248,17 @@ class Result:
             found += different(flat(self.params, "params"), flat(other.params, "params"))
             found += different(flat(self.manifest, "manifest"), flat(other.manifest, "manifest"))
         return found
+
+    def explain(self, order_id: int) -> str:
+        """Return why an order filled or did not, as text: its life, what the market did, and the rule.
+
+        A result read from a folder has no market: only its tables are told. `sheepfold explain DIR ORDER_ID`
+        runs the saved command again to tell the rest.
+        """
+        from framework.order_story import explain
+
+        queue = self._queue(order_id) if self._queue is not None else None
+        return explain(self.orders, self.fills, order_id, self._market, queue)
 
     def table(self) -> str:
         """Return what a researcher reads first, as plain text of a few lines."""

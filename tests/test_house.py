@@ -21,8 +21,8 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     3: "market market_bars market_book market_columns market_cover market_parts market_streams "
     "market_tick_bars market_tick_parts market_ticks market_view strategy options indicators report",
     4: "engine data",
-    5: "result result_diff result_store outcome execution tick_metrics questions script script_frame "
-    "manifest plan run backtest",
+    5: "result result_diff result_store outcome execution tick_metrics order_case order_story questions "
+    "script script_frame manifest plan run backtest",
     6: "research testing",
     7: "samples cli cli_job cli_run cli_show cli_strategy cli_sweep __main__ __init__",
 }

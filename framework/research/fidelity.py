@@ -76,7 +76,7 @@ def fidelity(
     interval = parse_interval(bars)
     if cls.bars is None and "on_bar" in hooks_of(cls) and interval != MINUTE:
         raise ConfigError(
-            f"fidelity: on ticks {cls.__name__}.on_bar gets 1m bars and here {bars} ones; say in the class what "
+            f"fidelity: on ticks {cls.__name__}.on_bar gets 1m bars, here {bars} ones; say in the class what "
             f'it wants, bars = "{bars}"'
         )
     made: dict[str, Callable[[], Market]] = {"candles": lambda: as_candles(market, interval, cls)}
