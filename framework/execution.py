@@ -101,12 +101,13 @@ def move_metrics(outcome: Outcome) -> dict[str, float]:
 def own_quotes(outcome: Outcome, k: int) -> Quotes:
     """Return the best own bid and ask of an instrument over time: limits from their arrival to their end.
 
-    An amended order counts at its last price.
+    An amended order counts from when it took its last place, at its price then.
     """
     o = outcome.order_rows
     mine = o[(o["instrument"] == k) & (o["kind"] == LIMIT) & (o["status"] != PENDING)]
     rows = np.zeros(len(mine), RESTING)
-    rows["begin"], rows["side"], rows["price"] = mine["arrival_ts"], mine["side"], mine["price"]
+    rows["begin"] = np.maximum(mine["arrival_ts"], mine["since"])
+    rows["side"], rows["price"] = mine["side"], mine["price"]
     rows["end"] = np.minimum(mine["end_ts"], outcome.tables.market.stop)
     return tick_metrics.quotes(rows)
 

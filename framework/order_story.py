@@ -114,9 +114,15 @@ def book_words(case: Case) -> str:
     if case.is_limit:
         row = np.flatnonzero(keys == own_key(case))
         size = int(lots[row[0]]) if len(row) else 0
-        beyond = "out of view" if size < 0 else price(case.lots(size))
-        parts.append(f"{beyond} shown at its price")
+        parts.append(shown_words(case, size))
     return ": " + ", ".join(parts)
+
+
+def shown_words(case: Case, lots: int) -> str:
+    """Return what the book shows at the order's price."""
+    if lots < 0:
+        return "its price is out of view"
+    return f"{price(case.lots(lots)) if lots else 'nothing'} shown at its price"
 
 
 def trade_events(case: Case) -> list[Event]:
@@ -135,7 +141,7 @@ def level_events(case: Case) -> list[Event]:
     """Return the sizes shown at its price while it rested."""
     ts, lots = level_changes(case)
     return [
-        (at, LEVEL, "its price left the view" if n < 0 else f"{price(case.lots(n))} shown at its price")
+        (at, LEVEL, shown_words(case, n))
         for at, n in zip(ts.tolist(), lots.tolist(), strict=True)
     ]
 
