@@ -21,7 +21,7 @@ TOUCH = np.dtype([("ts", "i8"), ("local_ts", "i8"), ("bid", "i4"), ("ask", "i4")
 QUOTED = np.dtype([("ts", "i8"), ("bid", "f8"), ("ask", "f8")])  # own best prices from then on; NaN = none
 RESTING = np.dtype([("begin", "i8"), ("end", "i8"), ("side", "i8"), ("price", "f8")])  # works in [begin, end)
 BLOCK, PAGE = 64, 4096  # ticks whose levels are counted together
-WIDEST = 1 << 24  # ticks; a book that spans more is walked by the rank of its ticks
+WIDEST = 1 << 28  # ticks; a book that spans more is walked by the rank of its ticks
 
 KEY, LOTS, FLAG, COUNT = np.dtype("i4"), np.dtype("i8"), np.dtype("i1"), np.dtype("i4")
 
@@ -112,14 +112,15 @@ def walk_touch(address, n, base, size):
     return written
 
 
-def places_of(keys: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64], int]:
-    """Return (places as in `Walk`, the tick of each place, places of a side)."""
-    ticks = keys >> 1
-    low, high = int(ticks.min()), int(ticks.max())
+def places_of(keys: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64] | int, int]:
+    """Return (places as in `Walk`, the tick of each place or of the first one, places of a side).
+
+    A wide book costs little: of memory that is zero only what is written is really taken.
+    """
+    low, high = int(keys.min()) >> 1, int(keys.max()) >> 1
     if high - low < WIDEST:
-        names = np.arange(low, high + 1)
-        return keys - np.int32(2 * low), names, len(names)
-    names, rank = np.unique(ticks, return_inverse=True)
+        return keys - np.int32(2 * low), low, high - low + 1
+    names, rank = np.unique(keys >> 1, return_inverse=True)
     return (2 * rank + (keys & 1)).astype(np.int32), names.astype(np.int64), len(names)
 
 
@@ -143,7 +144,8 @@ def walked(book: Book) -> NDArray[Any]:
     del held
     for side in ("bid", "ask"):
         place = rows[side]
-        rows[side] = np.where(place >= 0, names[np.maximum(place, 0)], EMPTY)
+        tick = place + names if isinstance(names, int) else names[np.maximum(place, 0)]
+        rows[side] = np.where(place >= 0, tick, EMPTY)
     return rows
 
 
