@@ -60,6 +60,7 @@ def test_a_short_run_has_no_yearly_headline() -> None:
     table = result.table()
     assert "Queue wait, median" in table
     assert "Ambiguous" not in table
+    assert "Sharpe" not in table
     later = result.equity.with_columns(ts=pl.col("ts") + pl.int_range(pl.len()) * 86_400 * SECOND)
     long, _ = made_run(count=500)
     long._tables["equity"] = later

@@ -12,6 +12,7 @@ from framework.report.compare import show, visible
 from framework.report.plots import thin
 
 KINDS = ("worst", "chosen", "best")
+YEARLY = ("cagr", "sharpe", "sortino", "volatility")
 EXECUTION = ("fill_rate", "maker_share", "queue_wait_median", "quoted_spread_ticks", "market_spread_ticks",
              "inventory_max", "move_1s_maker_bps", "move_1s_taker_bps")  # fmt: skip
 
@@ -41,7 +42,8 @@ def table(run: Run, folder: Path | None = None) -> str:
 def _figures(run: Run) -> list[str]:
     """Return the key metrics, one a line, with their bounds beside them."""
     last = EXECUTION if words.is_ticks(run) else ("ambiguous_bars",)
-    names = [name for name in (*compare.KEY, *last, "decision_coverage") if name in run.metrics]
+    wanted = [name for name in compare.KEY if name not in YEARLY or not words.is_short(run)]
+    names = [name for name in (*wanted, *last, "decision_coverage") if name in run.metrics]
     rows = [(compare.define(name).label, show(name, run.metrics[name]), _bound(run, name)) for name in names]
     rows = [row for row in rows if row[1] != compare.MISSING or row[0] != "Decision coverage"]
     name = max(18, *(len(label) + 2 for label, *_ in rows)) if rows else 18

@@ -47,11 +47,15 @@ def is_ticks(run: Run) -> bool:
     return "fill_rate" in run.metrics
 
 
+def is_short(run: Run) -> bool:
+    """True for a run on ticks too short for yearly figures."""
+    ts = run.equity["ts"]
+    return is_ticks(run) and (not ts.len() or ts[-1] - ts[0] < SHORTEST)
+
+
 def headline_names(run: Run) -> tuple[str, ...]:
     """Return the metrics of the headline."""
-    ts = run.equity["ts"]
-    is_short = not ts.len() or ts[-1] - ts[0] < SHORTEST
-    return SHORT if is_ticks(run) and is_short else HEADLINE
+    return SHORT if is_short(run) else HEADLINE
 
 
 def headline(run: Run) -> str:
