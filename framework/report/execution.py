@@ -142,6 +142,7 @@ def _moves(axis: Axes, run: Run) -> None:
     axis.axhline(0.0, color=INK, linewidth=0.8)
     x = np.arange(len(AFTER))
     axis.set_xticks(x, [compare.span(SECONDS[after] * 1e9) for after in AFTER])
+    axis.set_xlim(-0.3, len(AFTER) - 0.7)
     for role, shift in zip(ROLES, (-0.06, 0.06), strict=True):
         mean, t = (
             np.array([_number(run, f"move_{after}_{role}_{end}") for after in AFTER]) for end in ("bps", "t")
