@@ -182,23 +182,24 @@ def move_queues(sim: Sim, k, t: Ticks, key, new):
 
 @kernel(store=False)
 def move_all_queues(sim: Sim, k, t: Ticks, m):
-    """Move the queues a message changes; the best bid and ask among its rows."""
+    """Move the queues a message changes; the best bid and ask of its rows that reach an own order."""
     p = t.place[0]
+    bid_low, bid_high = 2 * p["bid_low"], 2 * p["bid_high"]
+    ask_low, ask_high = 2 * p["ask_low"] + 1, 2 * p["ask_high"] + 1
     bid = -NO_TICK
     ask = NO_TICK
-    for i in range(t.messages[m]["first"], t.messages[m + 1]["first"]):
+    for i in range(p["row"], t.messages[m + 1]["first"]):
         key = int(t.keys[i])
-        tick = key >> 1
-        is_ask = key & 1
-        new = t.lots[i]
-        low = p["ask_low"] if is_ask == 1 else p["bid_low"]
-        high = p["ask_high"] if is_ask == 1 else p["bid_high"]
-        if new >= 0 and low <= tick <= high:
-            move_queues(sim, k, t, key, new)
-        if new > 0 and is_ask == 1:
-            ask = min(ask, tick)
-        elif new > 0:
-            bid = max(bid, tick)
+        if key & 1 == 0:
+            if bid_low <= key <= bid_high and t.lots[i] >= 0:
+                move_queues(sim, k, t, key, t.lots[i])
+            if key >= ask_low - 1 and t.lots[i] > 0:
+                bid = max(bid, key >> 1)
+        else:
+            if ask_low <= key <= ask_high and t.lots[i] >= 0:
+                move_queues(sim, k, t, key, t.lots[i])
+            if key <= bid_high + 1 and t.lots[i] > 0:
+                ask = min(ask, key >> 1)
     return bid, ask
 
 

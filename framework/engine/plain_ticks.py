@@ -57,13 +57,12 @@ class PlainBook:
         self._first = 4 * k
         self._at = -1
 
-    def _top(self, which: int) -> float:
+    def _top(self, which: int) -> Any:
         loop = self._loop
-        now = loop.clock[NOW]
-        if self._at != now:
+        if self._at != loop.clock[NOW]:
             book_top(loop.tables.address, self.instrument)
-            self._at = now
-        return float(loop.top[self._first + which])
+            self._at = loop.clock[NOW]
+        return loop.top[self._first + which]
 
     def _ask(self, what: int, side: int = 0, x: float = 0.0) -> float:
         return float(book_number(self._loop.tables.address, self.instrument, what, int(side), float(x)))
@@ -91,7 +90,7 @@ class PlainBook:
     @property
     def mid(self) -> float:
         bid, first = self._top(0), self._first
-        return 0.5 * (bid + float(self._loop.top[first + 1]))
+        return 0.5 * (bid + self._loop.top[first + 1])
 
     @property
     def spread(self) -> float:
@@ -182,16 +181,15 @@ class TickPlainBroker(PlainBroker):
         tif: int | str = 0, post_only: bool = False, reduce_only: bool = False, group: int = 0,
         expire_ts: int = NEVER,
     ) -> int:
-        # a plain limit, which is what makers send, takes the short way
+        # a plain limit, which is what makers send, takes the short way; x - x is no 0.0 for NaN and infinity
         if (
             share is trigger is stop is target is trail is UNSET and tif == 0 and group == 0
             and expire_ts is NEVER and (side == 1 or side == -1)
-            and type(qty) is float and type(price) is float and math.isfinite(qty) and math.isfinite(price)
-            and type(post_only) is bool and type(reduce_only) is bool
+            and type(qty) is float is type(price) and qty - qty == 0.0 == price - price
+            and type(post_only) is bool is type(reduce_only)
         ):  # fmt: skip
-            return int(
-                send_limit(self._loop.tables.address, self._k, int(side), qty, price, post_only, reduce_only)
-            )
+            address = self._loop.tables.address
+            return send_limit(address, self._k, int(side), qty, price, post_only, reduce_only)
         return super().order(
             side, qty, share, price, trigger, stop, target, trail, tif, post_only, reduce_only, group,
             expire_ts,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from framework.engine.book import apply_messages, catch_up
+import numpy as np
+
+from framework.engine.book import HIGHEST, apply_messages, catch_up
 from framework.engine.matching import sweep
 from framework.engine.meeting import meet_message, meet_price, meet_trade
 from framework.engine.order import is_live, trigger_level
@@ -12,6 +14,9 @@ from framework.engine.taking import tick_of
 from framework.engine.ticks import EXCHANGE, NO_TICK, Ticks, ticks_at
 from framework.jit import kernel
 from framework.records import BUY, BY_TRADE, NEVER, NONE, TRAILING
+
+BLOCK = 64  # rows tested at once
+CHUNK = 32  # messages
 
 
 @kernel(store=False)
@@ -61,51 +66,108 @@ def fence_in(sim: Sim, k, t: Ticks):
     p["fenced"] = 1
 
 
+@kernel(inline=True, store=False)
+def touches(key, bid_low, bid_high, ask_low, ask_high):
+    """True for a row of an own level, or one of the other side that reaches it."""
+    is_bid = (key & np.int32(1)) == np.int32(0)
+    bids = ((key >= bid_low) & (key <= bid_high)) | (key >= ask_low)
+    asks = ((key >= ask_low) & (key <= ask_high)) | (key <= bid_high + np.int32(1))
+    return (is_bid & bids) | ((not is_bid) & asks)
+
+
+@kernel(inline=True, store=False)
+def as_key(tick, is_ask):
+    """Key of a tick of the fence, cut to what a key can be."""
+    return np.int32(min(max(2 * tick + is_ask, -2), HIGHEST - 2))
+
+
+@kernel(store=False)
+def find_row(t: Ticks, first, end):
+    """First row that touches the fence, `end` without one."""
+    p = t.place[0]
+    keys = t.keys
+    bid_low, bid_high = as_key(p["bid_low"], 0), as_key(p["bid_high"], 0)
+    ask_low, ask_high = as_key(p["ask_low"], 0), as_key(p["ask_high"], 1)
+    i = first
+    while i < end:
+        stop = min(i + BLOCK, end)
+        hit = False
+        for r in range(i, stop):  # no way out: the compiler turns it into vector code
+            hit |= touches(np.int32(keys[r]), bid_low, bid_high, ask_low, ask_high)
+        if hit:
+            while not touches(np.int32(keys[i]), bid_low, bid_high, ask_low, ask_high):
+                i += 1
+            return i
+        i = stop
+    return end
+
+
+@kernel(store=False)
+def find_message(t: Ticks, m, end):
+    """First of messages `m` to `end` with a row that touches the fence, `end` without one."""
+    p = t.place[0]
+    if p["every"] == 1:
+        p["row"] = t.messages[m]["first"]
+        return m
+    last = t.messages[end]["first"]
+    row = find_row(t, t.messages[m]["first"], last)
+    p["row"] = row
+    if row == last:
+        return end
+    while t.messages[m + 1]["first"] <= row:
+        m += 1
+    return m
+
+
+@kernel(store=False)
+def find_trade(t: Ticks, until):
+    """Move the trade cursor to the first trade that touches the fence, or beyond `until`; True when one does.
+    """
+    p = t.place[0]
+    trades = t.trades
+    n = p["n_trades"]
+    up, down = p["up"], p["down"]
+    x = p["trade"]
+    found = False
+    while x < n and trades[x]["ts"] <= until:
+        tick = trades[x]["tick"]
+        if tick >= up or tick <= down:
+            found = True
+            break
+        x += 1
+    p["trade"] = x
+    return found
+
+
 @kernel(store=False)
 def scan(t: Ticks, stop):
     """Time of the first row up to `stop` that can touch an own order, NEVER without one; stands there then.
+
+    Messages are taken a few at a time, so that what is looked at and then left by a fill is little.
     """
     p = t.place[0]
     messages = t.messages
-    keys = t.keys
-    trades = t.trades
-    m = p["message"]
-    x = p["trade"]
-    n = p["n_trades"]
-    bid_low, bid_high = 2 * p["bid_low"], 2 * p["bid_high"]
-    ask_low, ask_high = 2 * p["ask_low"], 2 * p["ask_high"] + 1
-    up, down = p["up"], p["down"]
-    every = p["every"] == 1
-    mt = messages[m]["ts"]
-    tt = trades[x]["ts"] if x < n else NEVER
-    found = NEVER
-    while min(mt, tt) <= stop:
-        if tt <= mt:
-            tick = trades[x]["tick"]
-            if tick >= up or tick <= down:
-                found = tt
-                p["hit"] = 0
-                break
-            x += 1
-            tt = trades[x]["ts"] if x < n else NEVER
-            continue
-        ours = every
-        for i in range(messages[m]["first"], messages[m + 1]["first"]):
-            key = keys[i]
-            is_bid = (key & 1) == 0
-            # a row of our own levels, or one of the other side that reaches them
-            bids = ((key >= bid_low) & (key <= bid_high)) | (key >= ask_low)
-            asks = ((key >= ask_low) & (key <= ask_high)) | (key <= bid_high + 1)
-            ours |= (is_bid & bids) | ((not is_bid) & asks)
-        if ours:
-            found = mt
+    while True:
+        m = p["message"]
+        end = m
+        last = min(m + CHUNK, p["n_messages"])
+        while end < last and messages[end]["ts"] <= stop:
+            end += 1
+        until = messages[end - 1]["ts"] if end == last and end > m and messages[end]["ts"] <= stop else stop
+        hit = find_message(t, m, end) if end > m else end
+        if find_trade(t, messages[hit]["ts"] if hit < end else until):
+            ts = t.trades[p["trade"]]["ts"]
+            while m < hit and messages[m]["ts"] < ts:
+                m += 1
+            p["message"] = m
+            p["hit"] = 0
+            return ts
+        p["message"] = hit
+        if hit < end:
             p["hit"] = 1
-            break
-        m += 1
-        mt = messages[m]["ts"]
-    p["message"] = m
-    p["trade"] = x
-    return found
+            return messages[hit]["ts"]
+        if until == stop:
+            return NEVER
 
 
 @kernel(store=False)

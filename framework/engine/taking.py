@@ -171,7 +171,7 @@ def share_of_book(sim: Sim, k, t: Ticks, row, limit):
         took = could if sim.clock[0]["whole"] == 1 else min(have, could)
         lots += took
         rest -= notional(rule["kind"], rule["multiplier"], qty_of(p, took), price)
-        if took == could:
+        if took == could and (could < have or sim.clock[0]["whole"] == 1):
             break
         tick = next_level(t, EXCHANGE, is_ask, tick + side)
         if (is_none(tick) or not within(side, limit, tick)) and abs(limit) < NO_TICK:

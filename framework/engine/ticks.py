@@ -38,6 +38,7 @@ PLACE = np.dtype(
         ("down", "i8"),
         ("every", "i8"),  # 1 = every message is to be looked at
         ("hit", "i8"),  # what the scan stopped at: 0 a trade, 1 a message
+        ("row", "i8"),  # and in the message, the first row that touches an own order
     ]
 )
 
