@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from framework.engine.tables import Tables
@@ -63,7 +64,7 @@ def backtest(
     tables = run(cls, params, plan, say, progress)
     return package(
         tables, plan, cls, params, asked,
-        rerun=lambda rule: run(cls, params, with_rule(plan, rule), None, None),
+        rerun=lambda chosen: run(cls, params, chosen, None, None),
     )  # fmt: skip
 
 
@@ -116,12 +117,22 @@ def replay_orders(
         finish(tables, call_until_done(tables), "replay_orders")
         return tables
 
-    return package(once(plan), plan, None, {}, None, rerun=lambda rule: once(with_rule(plan, rule)))
+    return package(once(plan), plan, None, {}, None, rerun=once)
+
+
+TRAIL_WORDS = ("it joined the queue", "a trade at its price", "its level changed")
+
+
+def queue_path(tables: Tables) -> list[tuple[int, float, float, float, str]]:
+    """Return the queue of the watched order of a run: (ts, lots ahead, traded, shown, why), change by change.
+    """
+    rows = tables.sim.trail[: int(tables.clock["n_trail"])]
+    return [(ts, ahead, traded, level, TRAIL_WORDS[why]) for ts, ahead, traded, level, why in rows.tolist()]
 
 
 def package(
     tables: Tables, plan: Plan, cls: type[Strategy] | None, params: dict[str, Any], asked: Answers | None,
-    rerun: Callable[[str], Tables],
+    rerun: Callable[[Plan], Tables],
 ) -> Result:
     """Wrap a finished run; tables, metrics and fingerprint are built when first asked for."""
     outcome = Outcome(tables)
@@ -134,6 +145,7 @@ def package(
         equity=lambda: outcome.equity(step), decisions=asked.frame if asked else None, price=outcome.price,
         metrics=lambda: outcome.metrics(asked.coverage if asked else None), params=params,
         manifest=manifest(plan, cls, params, asked, outcome), fingerprint=outcome.fingerprint, status=status,
-        bounds=lambda: bounds(outcome, plan.fills.intrabar, rerun), notes=notes(plan, outcome, asked),
-        cassette=asked.tape if asked else b"", market=plan.market,
+        bounds=lambda: bounds(outcome, plan.fills.intrabar, lambda rule: rerun(with_rule(plan, rule))),
+        queue=lambda order_id: queue_path(rerun(replace(plan, watch=order_id))),
+        notes=notes(plan, outcome, asked), cassette=asked.tape if asked else b"", market=plan.market,
     )  # fmt: skip

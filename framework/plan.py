@@ -32,6 +32,7 @@ class Plan:
     strict: bool
     seed: int
     sample: str | int | None
+    watch: int = 0  # id of an order whose place in the queue is written down
 
     def setup(self, **more: Any) -> Setup:
         """Return the engine's form of this plan."""
@@ -42,7 +43,7 @@ class Plan:
         return Setup(
             cash=self.cash, options=options, maker=[m for m, _ in fees], taker=[t for _, t in fees],
             latency=[self.latency.rows(one.venue) for one in self.market.instruments],
-            step=parse_duration(self.sample) if self.sample else 0, **more,
+            watch=self.watch, step=parse_duration(self.sample) if self.sample else 0, **more,
         )  # fmt: skip
 
     def with_answers(self, asked: Answers | None) -> Plan:

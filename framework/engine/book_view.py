@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from framework.arena import facade, twin
 from framework.engine.book import catch_up, is_none, level, next_level, touch
+from framework.engine.events import Trade, trade_event
 from framework.engine.seeing import see_trades
 from framework.engine.state import Sim
 from framework.engine.taking import price_at, qty_of, tick_of
@@ -245,12 +246,28 @@ def size(book: BookView, side, j):
     return level_size(book.sim, book.i, side, j)
 
 
+@kernel(store=False)
+def last_trade(sim: Sim, k, j):
+    """The j-th last trade seen, 0 = latest; ts -1 and price NaN where none is."""
+    if sim.cursor[k]["ticks"] != 0:
+        t = ticks_at(sim.cursor[k]["ticks"])
+        row = see_trades(t, sim.clock[0]["now"]) - 1 - j
+        if j >= 0 and row >= 0:
+            return trade_event(sim, k, row)
+    return Trade(k, -1, -1, math.nan, 0.0, 0)
+
+
+def trade(book: BookView, j):
+    """Return the j-th last trade seen, 0 = latest; its `ts` is -1 and its price NaN where none is."""
+    return last_trade(book.sim, book.i, j)
+
+
 def buy_pressure(book: BookView, n=100):
     """Share of the last `n` trades' quantity whose taker bought; NaN before the first trade."""
     return bought_share(book.sim, book.i, n)
 
 
-METHODS: tuple[Any, ...] = (imbalance, depth, size_to, price, size, buy_pressure)
+METHODS: tuple[Any, ...] = (imbalance, depth, size_to, price, size, trade, buy_pressure)
 PROPERTIES: tuple[Any, ...] = (
     instrument, now, bid, ask, bid_size, ask_size, mid, spread, microprice, age
 )

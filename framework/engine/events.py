@@ -85,7 +85,7 @@ def trade_event(sim: Sim, k, row):
     t = ticks_at(sim.cursor[k]["ticks"])
     x = t.trades[row]
     p = t.place[0]
-    return Trade(k, x["raw_ts"], x["local_ts"], price_at(p, x["tick"]), qty_of(p, x["lots"]), x["side"])
+    return Trade(k, x["raw_ts"], x["local_ts"], price_at(p, x["tick"]), qty_of(p, x["lots"]), int(x["side"]))
 
 
 @kernel(store=False)

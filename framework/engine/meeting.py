@@ -9,8 +9,8 @@ from framework.engine.fills import complete, wanted
 from framework.engine.look import look
 from framework.engine.order import is_live, is_stop_type, reached, trigger_level
 from framework.engine.queue import after_change, excess
-from framework.engine.resting import reference, rests, stops_by_quote, trigger
-from framework.engine.state import AT_OPEN, Sim
+from framework.engine.resting import reference, rests, stops_by_quote, trigger, write_trail
+from framework.engine.state import AT_OPEN, T_LEVEL, T_TRADE, Sim
 from framework.engine.taking import blank_bar, lots_of, price_at, qty_of, tick_of, value_others, within
 from framework.engine.ticks import EXCHANGE, NO_TICK, Ticks, ticks_at
 from framework.jit import kernel
@@ -65,6 +65,7 @@ def meet_limit(sim: Sim, k, t: Ticks, row, trade, used, ts):
     over = excess(lots, order["ahead"])
     order["ahead"] = max(order["ahead"] - lots, 0.0)
     order["traded"] += trade["lots"]
+    write_trail(sim, order, T_TRADE, ts)
     if over < 1.0:
         return 0.0
     return fill_resting(sim, k, t, row, NO_TICK if c["whole"] == 1 else over, ts)
@@ -163,7 +164,7 @@ def meet_price(sim: Sim, k, t: Ticks, x):
 
 
 @kernel(store=False)
-def move_queues(sim: Sim, k, t: Ticks, key, new):
+def move_queues(sim: Sim, k, t: Ticks, key, new, ts):
     """A level shows a new size: own orders that rest there move in its queue."""
     c = sim.clock[0]
     side = BUY if key & 1 == 0 else SELL
@@ -178,12 +179,14 @@ def move_queues(sim: Sim, k, t: Ticks, key, new):
             )
             order["level"] = float(new)
             order["traded"] = 0.0
+            write_trail(sim, order, T_LEVEL, ts)
 
 
 @kernel(store=False)
 def move_all_queues(sim: Sim, k, t: Ticks, m):
     """Move the queues a message changes; the best bid and ask of its rows that reach an own order."""
     p = t.place[0]
+    ts = t.messages[m]["ts"]
     bid_low, bid_high = 2 * p["bid_low"], 2 * p["bid_high"]
     ask_low, ask_high = 2 * p["ask_low"] + 1, 2 * p["ask_high"] + 1
     bid = -NO_TICK
@@ -192,12 +195,12 @@ def move_all_queues(sim: Sim, k, t: Ticks, m):
         key = int(t.keys[i])
         if key & 1 == 0:
             if bid_low <= key <= bid_high and t.lots[i] >= 0:
-                move_queues(sim, k, t, key, t.lots[i])
+                move_queues(sim, k, t, key, t.lots[i], ts)
             if key >= ask_low - 1 and t.lots[i] > 0:
                 bid = max(bid, key >> 1)
         else:
             if ask_low <= key <= ask_high and t.lots[i] >= 0:
-                move_queues(sim, k, t, key, t.lots[i])
+                move_queues(sim, k, t, key, t.lots[i], ts)
             if key <= bid_high + 1 and t.lots[i] > 0:
                 ask = min(ask, key >> 1)
     return bid, ask

@@ -29,6 +29,7 @@ from framework.engine.tick_calls import (
     trades_seen,
 )
 from framework.instruments import price_of
+from framework.market_book import Snapshot, ratio
 from framework.records import NEVER
 
 
@@ -125,6 +126,20 @@ class PlainBook:
 
     def buy_pressure(self, n: int = 100) -> float:
         return self._ask(PRESSURE, 0, n)
+
+    def snapshot(self, n: int = 20) -> Snapshot:
+        """Return the best `n` levels of each side with totals, imbalance, spread and spread in percent."""
+        bids, asks = (
+            tuple((p, self.size(side, j)) for j in range(n) if (p := self.price(side, j)) == p)
+            for side in (1, -1)
+        )
+        bid, ask = self._ask(DEPTH, 1, n), self._ask(DEPTH, -1, n)
+        messages = self._loop.tables.market.books[self.instrument].messages
+        at = max(int(messages["local_ts"].searchsorted(self.now, side="right")) - 1, 0)
+        return Snapshot(
+            int(messages["ts"][at]), int(messages["local_ts"][at]), bids, asks, bid, ask, ratio(bid, ask),
+            self.spread, 100.0 * self.spread / self.mid,
+        )  # fmt: skip
 
     def trade(self, j: int) -> Trade:
         """Return the j-th last trade seen, 0 = latest; its `ts` is -1 and its price NaN where none is."""

@@ -191,6 +191,7 @@ def is_full(sim: Sim):
         or c["n_fills"] + need > c["room_fills"]
         or c["n_responses"] + need > c["room_responses"]
         or c["n_journal"] + need > c["room_journal"]
+        or (c["watch"] != 0 and c["n_trail"] + need > c["room_trail"])
         or max(c["n_live"], c["n_requests"], c["n_mine"]) + need > c["room_lists"]
     )
 

@@ -9,7 +9,7 @@ from framework.engine.look import first_look
 from framework.engine.matching import sweep
 from framework.engine.order import finish, is_live, is_stop_type, reached, trigger_level
 from framework.engine.requests import admit, amend, cancel, cancel_all, change, next_arrival
-from framework.engine.state import Sim
+from framework.engine.state import T_JOINED, Sim
 from framework.engine.taking import price_at, take_book, take_market, tick_of, within
 from framework.engine.ticks import EXCHANGE, Ticks, ticks_at
 from framework.jit import kernel
@@ -63,6 +63,22 @@ def join_queue(sim: Sim, t: Ticks, row, ts):
     order["level"] = shown
     order["traded"] = 0.0
     order["since"] = ts
+    write_trail(sim, order, T_JOINED, ts)
+
+
+@kernel(store=False)
+def write_trail(sim: Sim, order, why, ts):
+    """Write down where the watched order stands in its queue."""
+    c = sim.clock[0]
+    if c["watch"] == 0 or c["watch"] != order["id"]:
+        return
+    entry = sim.trail[c["n_trail"]]
+    entry["ts"] = ts
+    entry["ahead"] = order["ahead"]
+    entry["traded"] = order["traded"]
+    entry["level"] = order["level"]
+    entry["why"] = why
+    c["n_trail"] += 1
 
 
 @kernel(store=False)

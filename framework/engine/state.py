@@ -162,6 +162,9 @@ CLOCK = np.dtype(
         ("row_step", "i8"),  # ns between equity rows of a tick run
         ("row_at", "i8"),  # the next one, at the exchange
         ("row_due", "i8"),  # and here
+        ("watch", "i8"),  # id of the order whose queue is written down; 0 = none
+        ("n_trail", "i8"),
+        ("room_trail", "i8"),
         ("wake_trade", "i8"),
         ("wake_book", "i8"),
         ("room_orders", "i8"),  # capacities of the tables that grow
@@ -217,6 +220,10 @@ JOURNAL = np.dtype(
 )  # row = first equity row that knows of it
 J_FUNDING, J_TOKENS, J_LIQUIDATION = 0, 1, 2
 
+# the queue of one order, change by change
+TRAIL = np.dtype([("ts", "i8"), ("ahead", "f8"), ("traded", "f8"), ("level", "f8"), ("why", "i8")])
+T_JOINED, T_TRADE, T_LEVEL = 0, 1, 2
+
 AT_OPEN, INSIDE, AT_CLOSE, FORCED = 0, 1, 2, 3  # where in its bar a fill happens
 
 # what `advance` returns
@@ -261,6 +268,7 @@ class Sim(NamedTuple):
     top: np.ndarray  # touch of the book last asked for by plain hooks
     row_ts: np.ndarray  # times and marks of the equity rows of a tick run
     row_marks: np.ndarray
+    trail: np.ndarray
 
 
 LONG, REAL = np.dtype("i8"), np.dtype("f8")
@@ -292,5 +300,6 @@ DTYPES = (
     REAL,
     LONG,
     REAL,
+    TRAIL,
 )
 sim_at = arena(Sim, DTYPES)

@@ -27,6 +27,7 @@ from framework.engine.state import (
     SPAN,
     TIER,
     TOTAL,
+    TRAIL,
     Sim,
 )
 from framework.engine.tick_tables import CELLS, attach, set_clock, tick_cursors, tick_instruments
@@ -42,6 +43,7 @@ GROWING = {
     "fills": ("room_fills",),
     "responses": ("room_responses",),
     "journal": ("room_journal",),
+    "trail": ("room_trail",),
     "live": ("room_lists",),
     "mine": ("room_lists",),
     "requests": ("room_lists",),
@@ -63,6 +65,7 @@ class Setup:
     timer: int = 0
     shows_bars: bool = False  # the strategy has on_bar: ticks make bars for it
     step: int = 0  # ns between equity rows of a tick run; 0 = a second
+    watch: int = 0  # id of an order whose place in the queue is written down
     window: int = CELLS  # cells of a book's window; of no consequence for any number
     script: Rows | None = None  # REQUEST rows of replay_orders
     orders: Rows | None = None  # ORDER rows the script sends
@@ -92,13 +95,14 @@ class Tables:
             "fills": c["n_fills"],
             "responses": c["n_responses"],
             "journal": c["n_journal"],
+            "trail": c["n_trail"],
             "live": max(c["n_live"], c["n_requests"], c["n_mine"]),
         }
         fresh: dict[str, Rows] = {}
         for name, rooms in GROWING.items():
             old = getattr(self.sim, name)
             count = int(used.get(name, used["live"]))
-            if count + need <= len(old):
+            if count + need <= len(old) or (name == "trail" and not c["watch"]):
                 continue
             size = max(2 * len(old), count + 2 * need)
             new = np.zeros(size, old.dtype)
@@ -215,6 +219,7 @@ def build(market: Market, setup: Setup) -> Sim:
     for name, value in setup.options.items():
         c[name] = value
     c["n"], c["next_id"] = n, 1
+    c["watch"], c["room_trail"] = setup.watch, 4 * HEADROOM if setup.watch else 1
     n_rows = set_times(c, market, setup, bars, cursor)
     c["script_end"] = len(script)
     for name in ("room_orders", "room_fills", "room_responses", "room_journal", "room_lists"):
@@ -251,6 +256,7 @@ def build(market: Market, setup: Setup) -> Sim:
         top=np.zeros(4 * n),
         row_ts=np.zeros(n_rows if c["ticks"] else 1, np.int64),
         row_marks=np.zeros(n_rows * n if c["ticks"] else 1),
+        trail=np.zeros(int(c["room_trail"]), TRAIL),
     )
     for array, dtype in zip(sim, DTYPES, strict=True):
         assert array.dtype == dtype, (array.dtype, dtype)

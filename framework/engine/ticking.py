@@ -85,7 +85,7 @@ def pass_rows(sim: Sim, stop):
                 who = k
         if who == NONE:
             return False
-        if act(sim, who, first):
+        if act(sim, who, first) or c["watch"] != 0:
             return True
 
 
