@@ -27,6 +27,45 @@ UNSET = -math.inf
 """An argument left out, for a value that is there only sometimes; passing NaN ends the run with an error."""
 
 
+class Book(Protocol):
+    """What `on_book` gets and `broker.book` is: an instrument's order book as it arrived here, as of now.
+
+    Side +1 is the bids, -1 the asks; level 0 is the best. Prices are NaN and sizes 0.0 where nothing is shown.
+    In plain Python also `snapshot(n)`, the best n levels with totals, imbalance and spread, and `trades(n)`.
+    """
+
+    instrument: int
+    bid: float
+    ask: float
+    bid_size: float
+    ask_size: float
+    mid: float
+    spread: float
+    microprice: float  # mid weighted by the size of the other side
+    age: int  # ns since the last message arrived, -1 before the first
+
+    def imbalance(self, n: int = 1) -> float:
+        """(bids - asks) / (bids + asks) over n levels a side, -1..1."""
+
+    def depth(self, side: int, n: int = 1) -> float:
+        """Total size of the best n levels."""
+
+    def size_to(self, side: int, price: float) -> float:
+        """Total size from the best level to a price, itself included."""
+
+    def price(self, side: int, j: int) -> float:
+        """Price of level j."""
+
+    def size(self, side: int, j: int) -> float:
+        """Size of level j."""
+
+    def trade(self, j: int) -> Any:
+        """The j-th last trade seen, 0 = latest: instrument, ts, local_ts, price, qty, side of the taker."""
+
+    def buy_pressure(self, n: int = 100) -> float:
+        """Share of the last n trades' quantity whose taker bought."""
+
+
 class Broker(Protocol):
     """What hooks get as `broker`: it acts on the event's instrument, now or never, here and live alike.
 
@@ -56,7 +95,11 @@ class Broker(Protocol):
 
     @property
     def price(self) -> float:
-        """Last close seen of this instrument; 0 before the first."""
+        """Last close seen of this instrument, on ticks the mid (or last trade) seen; 0 before the first."""
+
+    @property
+    def book(self) -> Book:
+        """Order book of this instrument; markets of bars have none."""
 
     @property
     def entry_price(self) -> float:

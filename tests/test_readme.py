@@ -87,6 +87,9 @@ def test_commands_run_in_order(
     (desk / "candles").mkdir()
     for name, source in CANDLES.items():
         (desk / "candles" / name).symlink_to(data_dir / "candles" / source)
+    (desk / "ticks").mkdir()
+    for source in (data_dir / "tardis-form").glob("*.csv.gz"):
+        (desk / "ticks" / source.name).symlink_to(source)
     monkeypatch.chdir(desk)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "cache"))  # the loopback's answers stay here

@@ -41,6 +41,7 @@ from framework.errors import OrderRejected, near
 from framework.jit import native
 from framework.records import GTD, NEVER, NONE, TIF_NAMES
 
+NO_BOOK = "broker.book: the market has bars only; a book needs tick data (from_tardis, or the sample `ticks`)"
 CHUNK = 4096  # bars turned into Python numbers at a time
 AHEAD = 64  # bars looked ahead at first; doubled while nothing happens
 
@@ -104,6 +105,10 @@ class PlainBroker:
 
     def _caught_up(self) -> int:
         return self._loop.catch_up()
+
+    @property
+    def book(self) -> Any:
+        raise OrderRejected(NO_BOOK)
 
     @property
     def now(self) -> int:

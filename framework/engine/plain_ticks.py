@@ -162,8 +162,12 @@ class TickPlainBroker(PlainBroker):
     def __init__(self, loop: TickLoop, k: int) -> None:
         self._loop = loop
         self._k = k
+        self._book = PlainBook(loop, k)
         self._word = (int(loop.tables.clock["n"]) + k) * (ACCOUNT.itemsize // 8) + POSITION
-        self.book = PlainBook(loop, k)
+
+    @property
+    def book(self) -> PlainBook:
+        return self._book
 
     def _refresh(self) -> None:
         """Nothing is kept: everything is read when asked for."""

@@ -69,6 +69,11 @@ class Rewriter(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if not (isinstance(node.value, ast.Name) and node.value.id == self.me):
+            if node.attr == "book" and self.owner.without_book:
+                raise self.fail(
+                    node, "uses broker.book, and the market has bars only; a book needs tick data "
+                    '(framework.from_tardis, or the sample "ticks")'
+                )  # fmt: skip
             self.generic_visit(node)
             return
         fields, name = self.owner.fields, node.attr

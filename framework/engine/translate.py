@@ -81,6 +81,7 @@ class Translator:
     def __init__(self, strategy: Any, ticks: bool) -> None:
         self.cls = type(strategy)
         self.driver = drive_ticks if ticks else drive
+        self.without_book = not ticks
         self.fields = fields_of(strategy)
         self.pieces: dict[str, Piece] = {}
         self.names: dict[str, str] = {}  # global name -> line that defines it
