@@ -70,6 +70,7 @@ class Latency:
     feed : from a bar's close to the strategy; None = at once (what the data says).
     order, response : a length of time ("20ms"), or `table`.
     table : rows (ts, order_ns, response_ns), in force from ts on; a frame or a sequence of triples.
+    interpolate : between two rows of a table latencies lie on a line.
     venues : venue id to Latency, for venues that differ.
     """
 
@@ -78,6 +79,7 @@ class Latency:
     response: str | int = "20ms"
     table: Any = None
     venues: Mapping[str, Latency] | None = None
+    interpolate: bool = False
 
     def __post_init__(self) -> None:
         for name in ("feed", "order", "response"):
@@ -91,6 +93,26 @@ class Latency:
                     f"Latency(venues): {venue!r} has a feed or venues of its own; bars of all venues travel "
                     "alike, say Latency(feed=...) once"
                 )
+
+    @classmethod
+    def of_feed(cls, market: Any, instrument: int = 0, order: float = 1.0, response: float = 1.0) -> Latency:
+        """Return latencies like those of the feed: its median of each second times `order` and `response`.
+
+        What is recorded is how long the venue's messages took to arrive here; that orders take as long, or a
+        multiple, is an assumption, and a better one than a constant where the venue was slow at times.
+        """
+        rows = market.trades.get(instrument)
+        if instrument in market.books:
+            rows = market.books[instrument].messages[:-1]
+        if rows is None or not len(rows):
+            raise ConfigError("Latency.of_feed: the instrument has no trades and no book; give a table")
+        second = rows["local_ts"] // 1_000_000_000
+        first = np.flatnonzero(np.append(True, second[1:] != second[:-1]))
+        took = np.split(rows["local_ts"] - rows["ts"], first[1:])
+        medians = [int(np.median(part)) for part in took]
+        stamps = rows["local_ts"][first].tolist()
+        table = [(t, round(m * order), round(m * response)) for t, m in zip(stamps, medians, strict=True)]
+        return cls(table=table, interpolate=True)
 
     @property
     def feed_ns(self) -> int:
@@ -142,12 +164,12 @@ class Fills:
     grace: float = 0.02
     queue: str = "risk_averse"
     partial: bool = True
-    trigger: str = "trade"
     volume_share: float | None = None
     slip_in_range: bool = False
     stop_at_level: bool = False
     limit_slips: bool = False
     stop_first: bool = False
+    trigger: str = "trade"
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -257,6 +279,7 @@ def engine_options(
         "volume_share": fills.volume_share or 0.0,
         "leverage": float(leverage),
         "feed": latency.feed_ns,
+        "interpolate": int(latency.interpolate),
         "strict": int(strict),
         "tight": 1,
         "queue": queue_model(fills.queue)[0],
@@ -283,6 +306,7 @@ def option_words(costs: Costs, latency: Latency, fills: Fills) -> dict[str, dict
             "order": "table" if latency.table is not None else length_words(latency.order),
             "response": "table" if latency.table is not None else length_words(latency.response),
             "venues": sorted(latency.venues or ()),
+            "interpolate": latency.interpolate,
         },
         "fills": {f.name: getattr(fills, f.name) for f in fields(fills)},
     }

@@ -30,8 +30,8 @@ UNSET = -math.inf
 class Book(Protocol):
     """What `on_book` gets and `broker.book` is: an instrument's order book as it arrived here, as of now.
 
-    Side +1 is the bids, -1 the asks; level 0 is the best. Prices are NaN and sizes 0.0 where nothing is shown.
-    In plain Python also `snapshot(n)`, the best n levels with totals, imbalance and spread, and `trades(n)`.
+    Side +1 is the bids, -1 the asks; level 0 is the best. Prices are NaN and sizes 0.0 where nothing is
+    shown. In plain Python also `snapshot(n)` (n levels with totals, imbalance and spread) and `trades(n)`.
     """
 
     instrument: int

@@ -93,14 +93,15 @@ def test_none_is_the_default_object() -> None:
     ("cls", "wanted", "more"),
     [
         (Costs, {"maker": None, "taker": None, "slippage": 5e-4, "entry_spread": 0.0, "impact": None}, {}),
-        (Latency, {"feed": None, "order": "20ms", "response": "20ms"}, {"table": None, "venues": None}),
+        (Latency, {"feed": None, "order": "20ms", "response": "20ms"}, {"table": None, "venues": None, "interpolate": False}),
         (
             Fills,
             {
                 "at": "open", "intrabar": "worst", "exits_from": "entry_bar", "grace": 0.02,
                 "queue": "risk_averse", "partial": True, "volume_share": None,
             },
-            dict.fromkeys(("slip_in_range", "stop_at_level", "limit_slips", "stop_first"), False),
+            dict.fromkeys(("slip_in_range", "stop_at_level", "limit_slips", "stop_first"), False)
+            | {"trigger": "trade"},
         ),
     ],
 )  # fmt: skip

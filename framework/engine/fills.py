@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from framework.engine.brackets import after_fill, drop_children
-from framework.engine.latency import latency_row
+from framework.engine.latency import response_latency
 from framework.engine.ledger import book_fill, equity_of, floor_to, gain, margin_in_use, notional
 from framework.engine.order import finish, remaining
 from framework.engine.state import AT_CLOSE, FORCED, INSIDE, Sim
@@ -239,7 +239,7 @@ def write_fill(sim: Sim, row, qty, raw, price, fee, maker, ts, bar, place):
     if place == INSIDE:
         # it happened before the close: known there, unless the answer takes longer than the bar itself
         first = max(bar["open_ts"], order["arrival_ts"])
-        earliest = max(ts, first + sim.latency[latency_row(sim, k, ts)]["response"])
+        earliest = max(ts, first + response_latency(sim, k, ts))
     fill["seen_ts"] = respond_fill(sim, row, index, ts, earliest, place)
     fill["order"] = row
     fill["order_id"] = order["id"]
@@ -266,7 +266,7 @@ def respond_fill(sim: Sim, row, index, ts, earliest, place):
     if place in (INSIDE, FORCED):
         seen = earliest
     else:
-        seen = ts + sim.latency[latency_row(sim, k, ts)]["response"]
+        seen = ts + response_latency(sim, k, ts)
     if place == AT_CLOSE:
         seen = max(seen, ts + 1)  # the equity row of that close does not know of it
     seen = max(seen, c["last_seen_ts"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from framework.engine.latency import latency_row
+from framework.engine.latency import order_latency
 from framework.engine.ledger import ceil_to, floor_to, nearest
 from framework.engine.order import blank_order
 from framework.engine.requests import send
@@ -48,7 +48,7 @@ def has_room(sim: Sim):
 def arrival_of(sim: Sim, k):
     """Time at which something sent now reaches the exchange."""
     ts = sim.clock[0]["now"]
-    return ts + sim.latency[latency_row(sim, k, ts)]["order"]
+    return ts + order_latency(sim, k, ts)
 
 
 @kernel(store=False)

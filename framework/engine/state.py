@@ -149,6 +149,7 @@ CLOCK = np.dtype(
         ("feed", "i8"),  # ns from a bar's close to its arrival here
         ("worst_identity", "f8"),  # strict: largest relative break seen
         ("checks", "i8"),
+        ("interpolate", "i8"),  # 1 = latencies between the rows of a table lie on a line
         ("max_order_notional", "f8"),  # risk limits; 0 = none
         ("max_position_notional", "f8"),
         ("ticks", "i8"),  # 1 = an instrument has trades or a book
