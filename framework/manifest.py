@@ -13,7 +13,7 @@ import numpy as np
 
 from framework.errors import near
 from framework.instruments import Instrument
-from framework.options import DEFAULT_FEE, Costs, option_words
+from framework.options import DEFAULT_FEE, Costs, Fills, option_words
 from framework.outcome import Outcome
 from framework.questions import Answers
 from framework.records import REASONS, REJECTED
@@ -102,10 +102,23 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
         said += venue_words(plan.costs, one)
     if plan.fills.at == "close":
         said.append('orders fill at the close they were decided at (Fills(at="close"))')
+    said += tick_words(plan)
     if outcome.tables.clock["late"]:
         late = int(outcome.tables.clock["late"])
         said.append(f"{late} orders arrived too late for their bar and waited for the next")
     return said
+
+
+def tick_words(plan: Any) -> list[str]:
+    """Return which choices of `Fills` meant nothing for this market."""
+    usual = Fills()
+    if not plan.market.is_ticks:
+        names = [n for n in ("queue", "partial", "trigger") if getattr(plan.fills, n) != getattr(usual, n)]
+        words = "is for trades and books: bars know no such thing"
+        return [f"Fills({n}={getattr(plan.fills, n)!r}) {words}" for n in names]
+    if plan.fills.volume_share is not None and plan.market.books:
+        return ["Fills(volume_share=...) caps nothing in a book: a market order takes what the levels hold"]
+    return []
 
 
 def missing_words(asked: Answers) -> str:

@@ -68,7 +68,7 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest ema.py --cash abc", 2, "--cash"),
     ("backtest ema.py --cash -5", 2, "cash must be a positive amount"),
     ("backtest ema.py --leverage 0", 2, "leverage must be a number above 0 and at most 200, not 0.0"),
-    ("backtest ema.py --fills hftbacktest", 2, "wait for tick data"),
+    ("backtest ema.py --fills queue=risk_adverse", 2, "did you mean risk_averse?"),
     ("backtest ema.py --margin crss", 2, "did you mean cross?"),
     ("backtest ema.py --slippage 5", 2, "0.0005 is 5 bps"),
     ("backtest ema.py --latency 20", 2, "--latency"),

@@ -93,7 +93,11 @@ def test_none_is_the_default_object() -> None:
     ("cls", "wanted", "more"),
     [
         (Costs, {"maker": None, "taker": None, "slippage": 5e-4, "entry_spread": 0.0, "impact": None}, {}),
-        (Latency, {"feed": None, "order": "20ms", "response": "20ms"}, {"table": None, "venues": None, "interpolate": False}),
+        (
+            Latency,
+            {"feed": None, "order": "20ms", "response": "20ms"},
+            {"table": None, "venues": None, "interpolate": False},
+        ),
         (
             Fills,
             {

@@ -60,8 +60,16 @@ def test_an_analyst_is_an_object() -> None:
 
 
 def test_choices_of_fills() -> None:
-    with pytest.raises(ConfigError, match=r"wait for tick data; for candles choose from backtesting\.py"):
-        Fills.like("hftbacktest")
+    assert Fills.like("hftbacktest") == Fills(queue="risk_averse", partial=False)
+    assert "partial=False) is for trades and books" in " ".join(
+        backtest(Idle, MARKET.slice("2018-01-01", "2018-01-03"), fills=Fills.like("hftbacktest")).notes
+    )
+    with pytest.raises(ConfigError, match="power:3"):
+        Fills(queue="power")
+    with pytest.raises(ConfigError, match="did you mean risk_averse"):
+        Fills(queue="risk_adverse")
+    with pytest.raises(ConfigError, match="trigger='last'"):
+        Fills(trigger="last")
     with pytest.raises(ConfigError, match=r"Fills\(partial='no'\): must be True or False"):
         Fills(partial="no")  # type: ignore[arg-type]
 
