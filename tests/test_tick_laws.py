@@ -113,12 +113,11 @@ def reached(one: Done, k: int, fill: Row) -> str:
     rows = one.market.trades.get(k)
     now = rows[rows["ts"] == fill["ts"]] if rows is not None else ()
     book = one.market.books.get(k)
-    for trade in now:
-        beyond = sign * (tick - int(trade["tick"]))
-        if beyond > 0 and (trade["side"] != sign or book is None):
-            return "through"
-        if beyond == 0 and trade["side"] == -sign:
-            return "at"
+    met = [(sign * (tick - int(trade["tick"])), int(trade["side"])) for trade in now]
+    if any(beyond > 0 and (side != sign or book is None) for beyond, side in met):
+        return "through"
+    if any(beyond == 0 and side == -sign for beyond, side in met):
+        return "at"
     if book is not None:
         for m in np.flatnonzero(book.messages["ts"][:-1] == fill["ts"]).tolist():
             part = slice(int(book.messages["first"][m]), int(book.messages["first"][m + 1]))
