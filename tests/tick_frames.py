@@ -99,11 +99,13 @@ def random_feed(
     levels: int = 8,
     start: int = T0,
     unseen: float = 0.0,
+    restless: float = 1.0,
 ) -> tuple[list[Any], list[Any]]:
     """Return (messages, trades) of a feed that loading could have made: never crossed, no no-op rows.
 
     The first message is a full book; times repeat now and then, ts never lies after local_ts, and the two
-    clocks are apart by up to 5 ms. `unseen` is the chance of a message that one level leaves the view (-1).
+    clocks are apart by up to 5 ms. `unseen` is the chance of a message that one level leaves the view (-1),
+    `restless` that of a message that may move the price.
     """
     book: dict[int, int] = {}
     messages, trades = [], []
@@ -115,7 +117,8 @@ def random_feed(
             side = int(rng.integers(-1, 2))
             trades.append((ts, seen, mid + int(rng.integers(-2, 3)), int(rng.integers(1, 9)), side))
             continue
-        mid += int(rng.integers(-1, 2)) if i else 0
+        if i and (restless >= 1.0 or rng.random() < restless):
+            mid += int(rng.integers(-1, 2))
         changed = random_changes(rng, book, mid, levels, whole=i == 0)
         if unseen and rng.random() < unseen:
             there = [k for k, n in book.items() if n > 0 and k not in changed]

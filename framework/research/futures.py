@@ -1,7 +1,8 @@
 """Other futures: a market that ends at a moment, and the same market going on at random after it.
 
 Everything that could be known at the moment stays as it was to the bit, the open of the bar that begins there
-included: the exchange has it before the strategy acts.
+included: the exchange has it before the strategy acts. Ticks are known when they arrive: what has happened at
+the exchange and is still on its way is future too.
 """
 
 from __future__ import annotations
@@ -15,30 +16,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.market import Market
+from framework.market_parts import FIRST
+from framework.market_tick_parts import sliced_ticks
 from framework.records import BAR, NEVER
+from framework.research.tick_futures import (
+    arrivals,
+    next_arrival,
+    next_at_exchange,
+    replayed_until,
+    tick_changes,
+)
 
 Rows = NDArray[Any]
 AHEAD = 256  # bars of a scrambled future that are replayed
 WIDEST = 20.0  # largest |log price / start| of a scrambled future
 PAYLOAD = ("regime", "direction", "confidence", "entry", "stop", "target", "size", "risk_reward")
+MADE = ("_composites", "_joined", "_shown")  # what a market has made of its rows and keeps
 
 
 def moments(market: Market) -> NDArray[np.int64]:
-    """Return the times at which a match bar closes and another event still follows, ascending."""
+    """Return the times at which a match bar closes and another event still follows, ascending.
+
+    In a market with ticks the times at which one arrives.
+    """
+    if market.is_ticks:
+        return arrivals(market)[1:-1]
     closes = [market.match_bars(k)["close_ts"] for k in range(len(market.instruments))]
     every = np.unique(np.concatenate(closes)) if closes else np.zeros(0, np.int64)
     return every[1:-1]  # before the second close nothing was decided; after the last nothing follows
 
 
 def last_known(market: Market, cut: int) -> int:
-    """Return the last ns before a bar after `cut` can show: before the next close, or an open after it."""
-    first = NEVER
+    """Return the last ns before anything after `cut` can show.
+
+    Before the next close, an open after `cut`, or the arrival of the next tick.
+    """
+    first = next_arrival(market, cut)
     for rows in market.bars.values():
         for name in ("open_ts", "close_ts"):
             at = int(np.searchsorted(rows[name], cut, side="right"))
             if at < len(rows):
                 first = min(first, int(rows[name][at]))
     return first - 1
+
+
+def last_happened(market: Market, cut: int) -> int:
+    """Return the last ns up to which all that happens at the exchange is decided by what is known at `cut`.
+
+    Ticks on their way have happened already. At `cut` itself a market that ends there values the account once
+    more.
+    """
+    until = last_known(market, cut)
+    return min(until, next_at_exchange(market, cut) - 1, cut - 1) if market.is_ticks else until
+
+
+def next_funding(market: Market, after: int) -> int:
+    """Return when funding is due next; NEVER when it is not."""
+    times = [rows["ts"] for rows in market.funding.values()]
+    return min((int(ts[ts > after][0]) for ts in times if (ts > after).any()), default=NEVER)
 
 
 def begun(market: Market, k: int, rows: Rows, cut: int) -> int:
@@ -76,6 +111,7 @@ def truncated(market: Market, cut: int) -> Market:
         mark={k: up_to(rows, until) for k, rows in market.mark.items()},
         features={name: (k, up_to(rows, until)) for name, (k, rows) in market.features.items()},
         signals=up_to(market.signals, until, "arrival_ts"),
+        **sliced_ticks(market, FIRST, cut + 1),
     )
 
 
@@ -92,17 +128,31 @@ def scrambled(market: Market, cut: int, rng: np.random.Generator) -> Iterator[Ma
     everybody.
     """
     until = last_known(market, cut)
-    changes = [*bar_changes(market, cut, rng), *stream_changes(market, until, rng)]
+    changes = [
+        *bar_changes(market, cut, rng), *stream_changes(market, until, rng), *tick_changes(market, cut, rng)
+    ]  # fmt: skip
     before = [(rows, rows.copy()) for rows, _ in changes]
+    match = market.match_bars(0)
+    end = int(np.searchsorted(match["close_ts"], cut, side="right")) + AHEAD
+    stop = int(match["close_ts"][end]) if end < len(match) else NEVER
+    stop = min(replayed_until(market, cut), stop)
     try:
         for rows, other in changes:
             write(rows, other)
-        match = market.match_bars(0)
-        end = int(np.searchsorted(match["close_ts"], cut, side="right")) + AHEAD
-        yield market.slice(None, int(match["close_ts"][end]) if end < len(match) else None)
+        forget(market)
+        yield market.slice(None, stop if stop < NEVER else None)
     finally:
         for rows, old in before:
             write(rows, old)
+        forget(market)
+
+
+def forget(market: Market) -> None:
+    """Drop what a market keeps that it has made of its rows: they have changed."""
+    for name in MADE:
+        market.__dict__.pop(name, None)
+    for book in market.books.values():
+        book.__dict__.pop("levels", None)
 
 
 def write(rows: Rows, values: Rows) -> None:
@@ -171,4 +221,4 @@ def stream_changes(market: Market, until: int, rng: np.random.Generator) -> Iter
         yield rows, made
 
 
-__all__ = ["last_known", "moments", "scrambled", "truncated"]
+__all__ = ["last_happened", "last_known", "moments", "next_funding", "scrambled", "truncated"]

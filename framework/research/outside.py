@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from framework.market import Market
+from framework.market_ticks import STREAMS, Book
 from framework.strategy import Strategy
 
 LARGE = 16  # items from which on a container is data and no longer a setting
@@ -96,8 +97,7 @@ def uses(cls: type[Strategy], name: str) -> bool:
 
 def outside_data(cls: type[Strategy], market: Market) -> list[str]:
     """Return what the strategy could know beside the market it is given, in words."""
-    own = [*market.bars.values(), *market.mark.values(), *market.funding.values()]
-    own += [rows for _, rows in market.features.values()]
+    own = arrays_of(market)
     found: dict[str, None] = {}
     for function in functions_of(cls):
         for name, value in held_by(function):
@@ -117,17 +117,32 @@ def outside_data(cls: type[Strategy], market: Market) -> list[str]:
     return list(found)
 
 
+def arrays_of(what: Market | Book) -> list[Any]:
+    """Return the arrays of a market's streams, or of a book."""
+    if isinstance(what, Book):
+        return [what.messages, what.keys, what.lots]
+    streams: list[Any] = [what.bars, what.mark, what.funding, *(getattr(what, name) for name in STREAMS)]
+    found = [rows for stream in streams for rows in stream.values()]
+    found += [rows for book in what.books.values() for rows in arrays_of(book)]
+    return found + [rows for _, rows in what.features.values()]
+
+
 def is_data(value: Any, own: list[Any]) -> bool:
     """True for tables, arrays and large containers that are not the market's own arrays."""
     if isinstance(value, ModuleType | type | FunctionType):
         return False
-    if isinstance(value, Market):
-        return not all(any(np.may_share_memory(rows, mine) for mine in own) for rows in value.bars.values())
+    if isinstance(value, Market | Book):
+        return not all(is_part(rows, own) for rows in arrays_of(value))
     if isinstance(value, np.ndarray):
-        return value.size >= LARGE and not any(np.may_share_memory(value, mine) for mine in own)
+        return value.size >= LARGE and not is_part(value, own)
     if str(type(value).__module__).split(".")[0] in ("polars", "pandas"):
         return hasattr(value, "__len__") or hasattr(value, "collect")
     return isinstance(value, list | tuple | dict | set | frozenset) and len(value) >= LARGE
+
+
+def is_part(rows: Any, own: list[Any]) -> bool:
+    """True for an array that lies in the memory of one of these, or is empty."""
+    return not len(rows) or any(np.may_share_memory(rows, mine) for mine in own)
 
 
 __all__ = ["outside_data", "uses"]

@@ -18,8 +18,15 @@ from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
 from framework.records import NEVER
-from framework.research.differences import Seen, first_difference
-from framework.research.futures import last_known, moments, scrambled, truncated
+from framework.research.differences import Horizon, Seen, first_difference
+from framework.research.futures import (
+    last_happened,
+    last_known,
+    moments,
+    next_funding,
+    scrambled,
+    truncated,
+)
 from framework.research.grid import OPTIONS
 from framework.research.outside import outside_data, uses
 from framework.run import class_of, fresh, run
@@ -82,9 +89,12 @@ def check_lookahead(
     """Show that no order of a strategy depends on anything later than its decision.
 
     The strategy is run over the whole market, twice (both must agree), and then with other futures. A cut
-    ends the market at a bar's close; a scrambled future replaces everything after it by other valid values.
-    Whatever was decided before, orders and questions, must be the same to the byte. Half of the moments are
-    those of real decisions.
+    ends the market at a bar's close, or with a tick's arrival; a scrambled future replaces everything after
+    it by other valid values. Whatever was decided before, orders, cancels and questions, must be the same to
+    the byte. Half of the moments are those of real decisions.
+
+    Ticks that the exchange has and the strategy does not yet are future. They may fill an order: from the
+    moment the strategy is answered otherwise than in the full run, its decisions may differ too.
 
     Parameters
     ----------
@@ -175,9 +185,10 @@ class Trial:
         self.recall.asked = []
         plan = plan.with_answers(ask_all(self.cls, self.params, plan, self.recall))
         outcome = Outcome(run(self.cls, self.params, plan, None, None, self.code))
+        answers = outcome.sim.responses[: int(outcome.sim.clock[0]["n_responses"])]
         return Seen(
             outcome.order_rows.copy(), outcome.fill_rows.copy(), self.recall.asked,
-            outcome.fingerprint() if fingerprint else "",
+            outcome.fingerprint() if fingerprint else "", answers.copy(),
         )  # fmt: skip
 
     def prove(self, cuts: int, scrambles: int, rng: np.random.Generator) -> Proof:
@@ -186,7 +197,7 @@ class Trial:
         full = self.run(market, True)
         if self.cls.compiled and jit_enabled():
             made = fresh(self.cls, self.params, market, self.plan.latency.feed_ns)
-            self.code = translate.translate(made)
+            self.code = translate.translate(made, market.is_ticks)
         again = self.run(market, True)
         steady = full.fingerprint == again.fingerprint and full.questions == again.questions
         chosen = chosen_moments(market, full, cuts, rng), chosen_moments(market, full, scrambles, rng)
@@ -199,7 +210,7 @@ class Trial:
         reasons = self.reasons(full, steady)
         verdict = UNSTEADY if not steady else LEAK if self.problems else UNPROVED if reasons else CLEAN
         if not steady:
-            words, _ = first_difference(full, again, NEVER, self.amends, ("first", "then"))
+            words, _ = first_difference(full, again, Horizon(NEVER, NEVER), self.amends, ("first", "then"))
             self.problems.append(
                 f"two runs of the same market differ{words and ': ' + words}: something outlives a run "
                 "(a global, a class attribute, a file) or is drawn at random"
@@ -211,28 +222,33 @@ class Trial:
 
     def judge(self, how: str, cut: int, full: Seen, other: Market) -> None:
         """Run over another future and note what differs before it."""
-        until = self.limit(cut)
+        horizon = self.horizon(cut, other)
         where = f"{how} at {format_time(cut)}"
         try:
             seen = self.run(other)
         except FrameworkError as error:
             self.problems.append(f"{where}: the run fails without the real future: {error}")
             return
-        words, compared = first_difference(full, seen, until, self.amends)
+        words, compared = first_difference(full, seen, horizon, self.amends)
         self.compared += compared
         if words:
             self.problems.append(f"{where}: {words}")
 
-    def limit(self, cut: int) -> int:
-        """Return the last ns whose decisions must not differ."""
-        if (
-            self.plan.fills.slip_in_range
-        ):  # a fill at the open is clipped to its whole bar: known once it is answered
-            slow = all(
-                self.plan.latency.rows(i.venue)["response"].min() > 0 for i in self.plan.market.instruments
-            )
-            return cut if slow else cut - 1
-        return last_known(self.plan.market, cut)
+    def horizon(self, cut: int, other: Market) -> Horizon:
+        """Return up to when a run over another future must agree with the full one."""
+        market = self.plan.market
+        tables = [self.plan.latency.rows(i.venue) for i in market.instruments]
+        until = last_known(market, cut)
+        if self.plan.fills.slip_in_range:
+            # a fill at the open is clipped to its whole bar: known once it is answered
+            until = min(until, cut if min(rows["response"].min() for rows in tables) > 0 else cut - 1)
+        if not market.is_ticks:
+            return Horizon(until, until)
+        happened = min(until, last_happened(market, cut))
+        # what funding pays may hang on the exchange's mid; a market that is cut has no timer after its end
+        until = min(until, next_funding(market, happened) - 1, other.stop - 1)
+        travel = tuple(int(rows["order"].min()) for rows in tables)
+        return Horizon(until, min(happened, until), other.stop, travel)
 
     def reasons(self, full: Seen, steady: bool) -> list[str]:
         """Return why a run without problems is not proved clean."""
@@ -251,7 +267,7 @@ class Trial:
 
 
 def chosen_moments(market: Market, full: Seen, count: int, rng: np.random.Generator) -> list[int]:
-    """Return bar closes to cut at, ascending: half of them the last close before a decision."""
+    """Return closes or arrivals to cut at, ascending: half of them the last one before a decision."""
     every = moments(market)
     decided = np.array(sorted({*full.orders["ts"].tolist(), *(q[0] for q in full.questions)}), dtype=np.int64)
     busy = (

@@ -1,4 +1,4 @@
-"""`check_strategy`: a rehearsal over the first bars that tells a researcher what is wrong, and where."""
+"""`check_strategy`: a rehearsal over the first rows that tells a researcher what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_strategy(
     analyst: Any = None,
     **options: Any,
 ) -> Report:
-    """Rehearse a strategy over the first 2,000 bars of a market.
+    """Rehearse a strategy over the first 2,000 bars, or trades and messages, of a market.
 
     Hooks and parameters are looked at; state that a hook reads and `setup` does not set; the run as written,
     with every call of the broker watched; the compiled run and its agreement with the written one; two runs,
@@ -168,9 +168,9 @@ class Check:
     def orders(self, outcome: Outcome) -> None:
         """Look at what became of the orders."""
         rows = outcome.order_rows
-        bars = sum(len(self.plan.market.match_bars(k)) for k in range(len(self.plan.market.instruments)))
         self.notes.append(
-            f"{bars} bars, {len(rows)} orders and {len(outcome.fill_rows)} fills in the rehearsal"
+            f"{rows_in(self.plan.market)}, {len(rows)} orders and {len(outcome.fill_rows)} fills in the "
+            "rehearsal"
         )
         refused = rows[rows["status"] == REJECTED]
         if len(refused) and len(outcome.fill_rows) == 0:
@@ -193,6 +193,17 @@ class Check:
             )
         how = "compiled and as written, with the same orders" if self.cls.compiled else "as written"
         self.notes.append(f"run {how}, twice, fingerprint {prints[0][:8]}")
+
+
+def rows_in(market: Market) -> str:
+    """Return how much orders meet in a market: bars, and trades and messages of books."""
+    bars = sum(len(market.match_bars(k)) for k in range(len(market.instruments)) if not market.has_ticks(k))
+    counts = {
+        "bars": bars, "trades": sum(len(rows) for rows in market.trades.values()),
+        "messages": sum(len(book) for book in market.books.values()),
+    }  # fmt: skip
+    told = [name for name in counts if counts[name]] or ["trades" if market.is_ticks else "bars"]
+    return ", ".join(f"{counts[name]} {name}" for name in told)
 
 
 def defaults(cls: type[Strategy]) -> dict[str, Any]:
