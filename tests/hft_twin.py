@@ -20,10 +20,12 @@ FAULTS = {
     "repeated size": "a row that repeats a level's size counts as a change: trades before it are forgotten",
     "invented depth": "a crossing GTC limit takes all of its quantity, what the book lacks at its limit",
     "hundred ticks": "a market order walks no more than 100 ticks",
+    "unfinished": "an order that a trade fills exactly stays and ends the run (its issues 301, 312): no answer",
     "snapshot cut": "a snapshot clears levels up to its last row's price only, and tells no queue",
 }
 OF_QUEUES = ("part of a lot", "queue below zero", "repeated size")
-OF_PARTS = ("invented depth", "hundred ticks")
+OF_PARTS = ("invented depth", "hundred ticks", "unfinished")
+WAY = 10_000_000  # ns to the exchange, and back
 BUY_BIT, KIND = 1 << 29, 0xFF
 TRADE, CLEAR = 2, 3
 GTC, GTX, FOK, IOC = 0, 1, 2, 3
@@ -45,15 +47,17 @@ class Feed:
 class Twin:
     """One order at the exchange."""
 
-    def __init__(self, feed: Feed, order: Any, partial: bool, queue: str, faults: Iterable[str]) -> None:
+    def __init__(
+        self, feed: Feed, order: Any, partial: bool, queue: str, faults: Iterable[str]
+    ) -> None:
         self.fills: list[tuple[int, int, int, int]] = []
         self.feed, self.partial, self.faults = feed, partial, set(faults)
         self.queue, _, power = queue.partition(":")
         self.power = float(power or 1)
         self.side, self.tick, self.left = int(order["side"]), int(order["tick"]), int(order["lots"])
         self.market, self.tif = bool(order["market"]), int(order["tif"])
-        self.arrival = int(order["ts"]) + 10_000_000
-        self.end = int(order["cancel_ts"]) + 10_000_000 if order["cancel_ts"] > 0 else 2**62
+        self.arrival = int(order["ts"]) + WAY
+        self.end = int(order["cancel_ts"]) + WAY if order["cancel_ts"] > 0 else 2**62
         self.books: dict[int, dict[int, int]] = {1: {}, -1: {}}
         self.status = "none"
         self.ahead = self.traded = 0.0
@@ -68,13 +72,18 @@ class Twin:
                 self.arrive()
             if self.status == "open" and ts > self.end:
                 self.status = "cancelled"
-            if self.status not in ("none", "open"):
+            if self.status == "zombie" and ts > self.fills[-1][0] + WAY:
+                self.status = "filled"
+            if self.status not in ("none", "open", "zombie") or self.row(ts, kind, side, tick, lots):
                 break
-            self.row(ts, kind, side, tick, lots)
         return self.status, sum(f[2] for f in self.fills), self.fills
 
-    def row(self, ts: int, kind: int, side: int, tick: int, lots: int) -> None:
-        """One row of the feed."""
+    def row(self, ts: int, kind: int, side: int, tick: int, lots: int) -> bool:
+        """One row of the feed; True when it ends the run."""
+        if self.status == "zombie" and side == -self.side and kind != CLEAR and lots and self.reaches(tick):
+            self.status = "open"
+            self.fills = [f for f in self.fills if f[0] + WAY <= ts]
+            return True
         if kind == TRADE:
             if self.status == "open" and side == -self.side:
                 self.trade(ts, tick, lots)
@@ -82,6 +91,7 @@ class Twin:
             self.clear(side, tick)
         else:
             self.change(ts, side, tick, lots)
+        return False
 
     def reaches(self, tick: int | None) -> bool:
         """True when the order's price is at or beyond an opposite one."""
@@ -135,6 +145,8 @@ class Twin:
                 took, last = self.left, self.tick
             else:
                 self.fill(self.arrival, last, took, 0)
+                for t in levels:  # taken: the feed has to show them again before they reach the rest
+                    del book[t]
                 self.rest()
                 return
         self.fill(self.arrival, last, took, 0)
@@ -144,7 +156,8 @@ class Twin:
     def fill(self, ts: int, tick: int, lots: int, maker: int) -> None:
         """Fill some lots."""
         if lots:
-            self.fills.append((ts, tick, lots, maker))
+            before = self.fills.pop()[2] if self.fills and self.fills[-1][0] == ts else 0
+            self.fills.append((ts, tick, before + lots, maker))  # fills of one stamp are told as one
         self.left -= lots
         if not self.left:
             self.status = "filled"
@@ -161,7 +174,9 @@ class Twin:
             whole = int(math.floor(over + 0.5) if "part of a lot" in self.faults else math.floor(over + 1e-9))
             if whole > 0:
                 self.ahead = 0.0
+                exact = self.partial and whole == self.left and "unfinished" in self.faults
                 self.fill(ts, self.tick, min(whole, self.left) if self.partial else self.left, 1)
+                self.status = "zombie" if exact else self.status
             elif "part of a lot" not in self.faults:
                 self.ahead = max(self.ahead, 0.0)
 
@@ -216,8 +231,9 @@ class Twin:
             return
         behind = before - self.ahead
         share = self.behind(self.ahead, behind)
-        after = self.ahead - (1 - share) * gone + (min(behind - share * gone, 0.0) if share == share else 0.0)
-        after = min(after, float(lots)) if after == after else float(lots)
+        spill = behind - share * gone
+        after = self.ahead - (1 - share) * gone + (min(spill, 0.0) if spill == spill else 0.0)
+        after = min(after, float(lots)) if after == after else float(lots)  # as its min does with NaN
         self.ahead = after if "queue below zero" in self.faults else max(after, 0.0)
 
     def behind(self, front: float, back: float) -> float:
