@@ -313,4 +313,8 @@ class Script:
         """Time at which something sent at `ts` reaches the exchange."""
         table = self.latency.rows(self.market.instruments[k].venue)
         at = max(int(np.searchsorted(table["ts"], ts, side="right")) - 1, 0)
-        return ts + int(table["order"][at])
+        took = int(table["order"][at])
+        if self.latency.interpolate and at + 1 < len(table) and ts > table["ts"][at]:
+            first, following = int(table["ts"][at]), int(table["ts"][at + 1])
+            took += (int(table["order"][at + 1]) - took) * (ts - first) // (following - first)
+        return ts + took

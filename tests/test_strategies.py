@@ -301,11 +301,6 @@ def test_hooks_are_checked_when_the_class_is_made() -> None:
             def on_bars(self, bar, broker):
                 pass
 
-    def later_hook() -> None:
-        class A(Strategy):
-            def on_book(self, book, broker):
-                pass
-
     def wrong_parameter() -> None:
         class A(Strategy):
             levels: list = [1]  # noqa: RUF012
@@ -316,7 +311,6 @@ def test_hooks_are_checked_when_the_class_is_made() -> None:
 
     assert "A.on_bar(self, bar) must be on_bar(self, bar, broker)" in said(wrong_signature)
     assert "A.on_bars is no hook: did you mean on_bar" in said(unknown_hook)
-    assert "need a tick market" in said(later_hook)
     assert "A.levels: a parameter is an int, float, bool or str, not list" in said(wrong_parameter)
     assert "A.fast: a parameter needs a default" in said(no_default)
 

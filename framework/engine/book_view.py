@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from framework.arena import facade, twin
 from framework.engine.book import catch_up, is_none, level, next_level, touch
-from framework.engine.events import Trade, trade_event
+from framework.engine.events import Trade
 from framework.engine.seeing import see_trades
 from framework.engine.state import Sim
 from framework.engine.taking import price_at, qty_of, tick_of
@@ -249,12 +249,21 @@ def size(book: BookView, side, j):
 @kernel(store=False)
 def last_trade(sim: Sim, k, j):
     """The j-th last trade seen, 0 = latest; ts -1 and price NaN where none is."""
+    ts = -1
+    local_ts = -1
+    price = math.nan
+    qty = 0.0
+    side = 0
     if sim.cursor[k]["ticks"] != 0:
         t = ticks_at(sim.cursor[k]["ticks"])
         row = see_trades(t, sim.clock[0]["now"]) - 1 - j
         if j >= 0 and row >= 0:
-            return trade_event(sim, k, row)
-    return Trade(k, -1, -1, math.nan, 0.0, 0)
+            ts = t.trades[row]["raw_ts"]
+            local_ts = t.trades[row]["local_ts"]
+            price = price_at(t.place[0], t.trades[row]["tick"])
+            qty = qty_of(t.place[0], t.trades[row]["lots"])
+            side = int(t.trades[row]["side"])
+    return Trade(k, ts, local_ts, price, qty, side)
 
 
 def trade(book: BookView, j):

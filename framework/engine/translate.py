@@ -227,6 +227,7 @@ def reason(text: str) -> str:
         "During:",
         "File ",
         "There are",
+        "- Resolution failure",
         "- Of which",
         "Overload",
         "With argument",
