@@ -73,7 +73,7 @@ def test_a_more_careful_model_never_fills_earlier(seed: int) -> None:
     power and log may stand either way to each other.
     """
     differ: Counter[tuple[str, str]] = Counter()
-    for n in range(12):
+    for n in range(7):
         market, orders = resting(np.random.default_rng([seed, n]), unseen=0.1)
         times, sizes = {}, {}
         for queue in CAREFUL:
@@ -83,9 +83,9 @@ def test_a_more_careful_model_never_fills_earlier(seed: int) -> None:
             assert (times[two] <= times[one]).all(), (seed, n, one, two)
             assert (sizes[two] >= sizes[one]).all(), (seed, n, one, two)
             differ[one, two] += int((times[two] < times[one]).sum())
-    assert differ["back", "risk_averse"] > 5, differ
+    assert differ["back", "risk_averse"] > 2, differ
     assert sum(differ["risk_averse", queue] for queue in SPLIT) > 0, differ
-    assert min(differ[queue, "front"] for queue in SPLIT) > 5, differ
+    assert min(differ[queue, "front"] for queue in SPLIT) > 2, differ
 
 
 @pytest.mark.parametrize("queue", ["risk_averse", "power:1", "front"])
@@ -97,14 +97,14 @@ def test_more_latency_never_fills_earlier(queue: str, seed: int) -> None:
     queue.
     """
     differ = 0
-    for n in range(12):
+    for n in range(7):
         rng = np.random.default_rng([seed, n])
         market, orders = resting(rng)
         late = np.sort(rng.integers(0, 60, 4)) * MILLISECOND // 2
         times = np.array([filled(market, orders, queue, int(by))[0] for by in late])
         assert (np.diff(times, axis=0) >= 0).all(), (seed, n, late, times)
         differ += int((np.diff(times, axis=0) > 0).sum())
-    assert differ > 50
+    assert differ > 20
 
 
 # ---- candles of the same trades
@@ -117,7 +117,7 @@ def test_what_is_traded_through_fills_on_candles_too(seed: int) -> None:
     Without an order both runs hold the cash they began with.
     """
     count = 0
-    for n in range(16):
+    for n in range(8):
         rng = np.random.default_rng([seed, n])
         _, rows = random_feed(rng, 900)
         trades = tick_market(None, rows)
@@ -146,7 +146,7 @@ def test_what_is_traded_through_fills_on_candles_too(seed: int) -> None:
             sign = 1 if a["side"] == "buy" else -1
             assert sign * b["avg_price"] <= sign * a["avg_price"], (seed, n, a, b)
             count += 1
-    assert count > 40
+    assert count > 15
     for market in (trades, candles):
         idle = replay(market, {**sends[0], "price": 1.0})
         assert set(idle.equity["equity"].to_list()) == {10_000.0}
@@ -225,7 +225,7 @@ WINDOWS = (1 << 8, 1 << 12, 1 << 17)
 def test_the_window_of_a_book_is_of_no_consequence(seed: int) -> None:
     """256 cells, 4096 or 131072: equal fingerprints and equity, wherever the price goes."""
     fills = 0
-    for n in range(15):
+    for n in range(8):
         rng = np.random.default_rng([seed, n])
         market = jumpy_feed(rng)
         orders = pl.DataFrame(jumpy_orders(rng, market), infer_schema_length=None)
@@ -240,7 +240,7 @@ def test_the_window_of_a_book_is_of_no_consequence(seed: int) -> None:
         for print_, equity in found:
             assert print_ == result.fingerprint, (seed, n)
             assert equity.equals(result.equity), (seed, n)
-    assert fills > 100
+    assert fills > 50
 
 
 # ---- rows in vain
@@ -248,7 +248,7 @@ def test_the_window_of_a_book_is_of_no_consequence(seed: int) -> None:
 
 def test_files_that_say_things_twice(seed: int, tmp_path: Path) -> None:
     """A level said again, or a whole snapshot, in a row of its own time: a message without rows."""
-    for n in range(6):
+    for n in range(4):
         rng = random.Random(seed + n)
         rows = random_changes(rng, 1, 60, 4)[0]
         rows = [(ts, local + 10 * i, *rest) for i, (ts, local, *rest) in enumerate(rows)]
@@ -288,7 +288,7 @@ def test_shipped_strategies_balance(cls: type[Any]) -> None:
     assert len(result.fills) > 50
 
 
-INTERPRETED = range(90_001, 90_013)
+INTERPRETED = range(90_001, 90_009)
 
 
 def prints() -> list[str]:
