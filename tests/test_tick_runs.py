@@ -225,9 +225,10 @@ def test_latencies_of_a_feed_lie_between_its_own() -> None:
     took = market.books[0].messages[:-1]["local_ts"] - market.books[0].messages[:-1]["ts"]
     assert took.min() <= rows["response"].min() <= rows["response"].max() <= took.max()
     assert (rows["order"] - 2 * rows["response"] == 0).all()
-    slow, quick = (backtest(MixedCompiled, market, latency=x).orders for x in (delays, Latency(order=0)))
-    assert (slow["arrival_ts"] > slow["ts"]).all()
-    assert (quick["arrival_ts"] == quick["ts"]).all()
+    slow = backtest(MixedCompiled, market, latency=delays).orders
+    sent = slow.filter(slow["reason"].is_in(["", "cancelled by strategy"]))  # exits are born at the exchange
+    travelled = sent["arrival_ts"] - sent["ts"]
+    assert travelled.max() > travelled.min() >= rows["order"].min()
 
 
 @pytest.mark.parametrize(("interpolate", "due"), [(False, 10), (True, 15)])

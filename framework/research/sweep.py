@@ -220,7 +220,7 @@ class Job:
             made = fresh(self.cls, params, self.plan.market, self.plan.latency.feed_ns)
         except FrameworkError:
             return None
-        return translate.translate(made)
+        return translate.translate(made, self.plan.market.is_ticks)
 
 
 def always(outcome: Outcome) -> dict[str, float]:
