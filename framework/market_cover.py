@@ -134,6 +134,8 @@ def beyond(gap: int, step: int) -> int:
 
 def lack_words(market: Market, stream: str, k: int) -> str | None:
     """Return how much of a stream is missing, by its own usual spacing; None for nothing."""
+    if stream == "mark" and market.has_ticks(k):
+        return None  # marks of ticks are written down when they change: they have no spacing
     ts, span, found = inside(market, stream, k), span_of(market, stream, k), traded(market, k)
     if span is None or found is None:
         return None
