@@ -74,7 +74,9 @@ class TickLook(Replay):
         """Value every instrument with ticks at its mark, but the one that fills."""
         for k, ticked in enumerate(self.ticked):
             if ticked and k != but:
-                self.last[k] = self.mark(k)
+                price = self.mark(k)
+                held = self.ledger.positions[k]
+                self.last[k] = held.entry if price is None and held.qty != 0.0 else price
 
     # ---- seams of the candle twin
 
