@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 from framework.data import books, from_tardis
-from framework.instruments import Instrument
 from framework.market_ticks import Book
 from framework.records import NEVER
 from tests.naive.books import Message, from_changes, from_views
-from tests.tick_files import ID, change_rows, csv_text, random_changes, random_views, save, view_rows
+from tests.tick_files import WHAT, change_rows, csv_text, random_changes, random_views, save, view_rows
 
-WHAT = Instrument(ID, "linear", tick_size=0.1, lot_size=0.001)
 DAYS = ("2023-04-05", "2023-04-06", "2023-04-07")
 
 
@@ -44,7 +42,11 @@ def read(folder: Path, kind: str, files: list[list[Any]]) -> Any:
 
 def check_counts(market: Any, counts: dict[str, int]) -> None:
     """Every count of the twin stands in a remark, and none is there without one."""
-    words = {"skipped": "before the first snapshot", "one_sided": "with an empty side", "crossed": "removed where"}
+    words = {
+        "skipped": "before the first snapshot",
+        "one_sided": "with an empty side",
+        "crossed": "removed where",
+    }
     for name, text in words.items():
         lines = [line for line in market.remarks if text in line]
         expected = counts.get(name, 0)
@@ -75,14 +77,14 @@ def test_views_make_the_same_book(kind: str, n: int, seed: int, tmp_path: Path) 
 
 
 def test_many_levels_move_into_larger_tables(seed: int, tmp_path: Path) -> None:
-    """12,000 prices in one message, changes, and other prices again: tables and rows grow inside a message."""
+    """12,000 prices in one message, changes, other prices again: tables and rows grow inside a message."""
     rng = random.Random(seed)
     rows = random_changes(rng, 1, 50, 5)[0]
     local = rows[-1][1]
     ticks = list(range(5_000, 25_000))
     rng.shuffle(ticks)
     rows += [(local, local + 1, True, 1, tick, tick) for tick in ticks[:12_000]]
-    rows += [(local, local + 2 + i // 60, False, int(t > 9_000), t, t % 3) for i, t in enumerate(ticks[:6_000])]
+    rows += [(local, local + 2 + i // 60, False, 1, t, t % 3) for i, t in enumerate(ticks[:6_000])]
     rows += [(local, local + 5_000, True, 1, tick, tick + tick % 2) for tick in ticks[8_000:]]
     market = read(tmp_path, "incremental_book_L2", [rows])
     messages, counts = from_changes([rows])
@@ -105,10 +107,12 @@ def test_rules_by_hand(tmp_path: Path) -> None:
     t = 1_680_652_800_000_000
     rows = [
         (t + 1, t + 5, False, 0, 999, 7),  # before the snapshot
-        (t + 2, t + 10, True, 1, 1001, 5), (t + 3, t + 10, True, 0, 1000, 4), (t + 3, t + 10, True, 0, 998, 0),
+        (t + 2, t + 10, True, 1, 1001, 5), (t + 3, t + 10, True, 0, 1000, 4),
+        (t + 3, t + 10, True, 0, 998, 0),
         (t + 12, t + 11, False, 0, 1000, 4),  # as known: a message without rows; stamped after its arrival
         (t + 13, t + 14, False, 0, 1002, 1),  # crosses: the older ask goes
-        (t + 13, t + 15, True, 1, 1003, 5), (t + 14, t + 15, True, 0, 1002, 1), (t + 14, t + 15, True, 0, 1002, 3),
+        (t + 13, t + 15, True, 1, 1003, 5), (t + 14, t + 15, True, 0, 1002, 1),
+        (t + 14, t + 15, True, 0, 1002, 3),
     ]  # fmt: skip
     market = read(tmp_path, "incremental_book_L2", [rows])
     assert messages_of(market.books[0]) == [

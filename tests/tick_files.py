@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from framework import Instrument, Market, from_tardis
 from framework.data.schema import COLUMNS
 
 ID = "made:AAABBB"
 NAME = "made,AAABBB"
 DAY = 1_680_652_800_000_000  # 2023-04-05 in microseconds
+T = DAY + 1_000_000
+WHAT = Instrument(ID, "linear", tick_size=0.1, lot_size=0.001)
 
 
 def csv_text(kind: str, rows: Iterable[Any], name: str = NAME) -> bytes:
@@ -21,7 +24,9 @@ def csv_text(kind: str, rows: Iterable[Any], name: str = NAME) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def save(folder: Path, kind: str, content: bytes, day: str | None = "2023-04-05", packed: bool = True) -> Path:
+def save(
+    folder: Path, kind: str, content: bytes, day: str | None = "2023-04-05", packed: bool = True
+) -> Path:
     """Write a file under the name Tardis gives it."""
     middle = f"_{day}" if day else ""
     path = folder / f"made_{kind}{middle}_AAABBB.csv{'.gz' if packed else ''}"
@@ -101,3 +106,15 @@ def random_views(rng: random.Random, files: int, count: int, levels: int) -> lis
             rows.append((ts, local, *sides))
         result.append(rows)
     return result
+
+
+def trade(
+    ts: int = T, local: int | None = None, id: Any = "", side: str = "buy", price: Any = 1.5, amount: Any = 2
+) -> list[Any]:
+    """Return the cells of a trade."""
+    return [ts, ts + 5 if local is None else local, id, side, price, amount]
+
+
+def read(folder: Path, kind: str, rows: list[list[Any]], what: Any = WHAT, **options: Any) -> Market:
+    """Return the market of one file."""
+    return from_tardis([save(folder, kind, csv_text(kind, rows))], what, **options)

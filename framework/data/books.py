@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from framework.arena import register
 from framework.data import build, parse, views
+from framework.data.careful import Place
+from framework.errors import DataError
 from framework.market_ticks import Book
 from framework.records import MESSAGE, NEVER
 
@@ -105,6 +107,14 @@ class Builder:
             c["one_sided"] += 1
         c["flag"] = c["started"] = 0
 
+    def end_file(self, place: Place) -> None:
+        """Refuse a file that never shows the whole book."""
+        if place.row and not self.state[0]["started"]:
+            raise DataError(
+                f"{place.path}: none of its {place.row} rows is part of a snapshot, so there is no book to "
+                "change; take the file from the start of its day"
+            )
+
     def take(self, count: int) -> None:
         """Apply the first `count` rows of the block."""
         self.state["next"], self.state["count"] = 0, count
@@ -156,6 +166,9 @@ class Viewer:
 
     def begin_file(self) -> None:
         """Nothing: what a row shows does not depend on the file it stands in."""
+
+    def end_file(self, place: Place) -> None:
+        """Nothing, for the same reason."""
 
     def take(self, count: int) -> None:
         """Compare the first `count` rows of the block, each with the one before."""

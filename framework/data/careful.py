@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from framework.data.parse import DIGITS, TOP_TICK
+from framework.data.parse import DIGITS, EARLIEST, LATEST, TOP_TICK
 from framework.data.schema import COLUMNS, short
 from framework.errors import DataError
 from framework.times import MICROSECOND, format_time
 
 LONGEST = 1 << 16  # bytes of a line; a row of book_snapshot_25 has about 2,000
-EARLIEST, LATEST = 10**15, 9 * 10**15  # microseconds: 2001 to 2255; 16 digits
 DECIMAL = re.compile(r"\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?")
 TRADE_ID = re.compile(r"[!-+\--~]{0,64}")
 WORDS = {"is_snapshot": ("true", "false"), "side": ("bid", "ask"), "taker": ("buy", "sell", "unknown", "")}

@@ -85,5 +85,3 @@ def book_lines(label: str, counts: Mapping[str, int]) -> list[str]:
         levels = several(counts["crossed"], "level")
         lines.append(f"{label}: {levels} removed where bid and ask crossed or locked")
     return lines
-
-

@@ -18,6 +18,7 @@ DONE, FULL, ODD = 0, 1, 2  # why a kernel came back: no line is left, no room is
 EMPTY = -1  # an empty cell
 TOP_TICK = 2**30 - 2  # keys are int32: 2 * tick + 1
 DIGITS = 18  # of an int64
+EARLIEST, LATEST = 10**15, 9 * 10**15  # microseconds: 2001 to 2255; 16 digits
 
 STATE = np.dtype(
     [(name, "i8") for name in (
@@ -63,7 +64,7 @@ feed_at = arena(Feed, (BYTE, BYTE, STATE, CHANGE, DEAL, MOMENT, WHOLE, REAL, WHO
 
 @kernel(store=False)
 def stamp(f, i):
-    """Return 16 digits and a comma as a number, -1 for anything else."""
+    """Return a time of 16 digits with a comma behind it, -1 for anything else."""
     value = 0
     bad = int(f.text[i + 16]) ^ 44
     for k in range(16):
@@ -71,7 +72,7 @@ def stamp(f, i):
         if digit < 0 or digit > 9:
             bad = 1
         value = value * 10 + digit
-    return value if bad == 0 else -1
+    return value if bad == 0 and EARLIEST <= value < LATEST else -1
 
 
 @kernel(store=False)

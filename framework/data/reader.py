@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from framework.arena import register
 from framework.data import parse
 from framework.data.blocks import BLOCK, blocks
-from framework.data.careful import EARLIEST, LATEST, LONGEST, Grid, Place, plain_row, ticker_row
+from framework.data.careful import LONGEST, Grid, Place, plain_row, ticker_row
+from framework.data.parse import EARLIEST, LATEST
 from framework.data.parse_book import read_changes, read_levels
 from framework.data.parse_deals import read_deals
 from framework.data.parse_ticker import read_ticks
@@ -40,6 +41,8 @@ class Taker(Protocol):
     def begin_file(self) -> None: ...
 
     def take(self, count: int) -> None: ...
+
+    def end_file(self, place: Place) -> None: ...
 
 
 @dataclass
@@ -127,6 +130,7 @@ class Reader:
             if len(rest.kept) > LONGEST:
                 raise place.error(f"is longer than {LONGEST} bytes; the file is damaged, download it again")
             raise place.error("has no line end: the file is cut off here; download it again")
+        taker.end_file(place)
         self.counts.rows += place.row
         if place.row == 0:
             self.counts.empty.append(file)

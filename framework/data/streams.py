@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.data.books import Grow
+from framework.data.careful import Place
 from framework.data.parse import EMPTY, MOMENT
 from framework.instruments import price_of
 from framework.records import QUOTE, TRADE
@@ -26,6 +27,9 @@ class Deals:
 
     def begin_file(self) -> None:
         """Nothing: ids repeat across midnight too."""
+
+    def end_file(self, place: Place) -> None:
+        """Nothing."""
 
     def take(self, count: int) -> None:
         """Keep the first `count` rows of the block."""
@@ -79,6 +83,9 @@ class Quotes:
     def begin_file(self) -> None:
         """Nothing: every row is whole."""
 
+    def end_file(self, place: Place) -> None:
+        """Nothing."""
+
     def take(self, count: int) -> None:
         """Keep the first `count` rows of the block."""
         made = np.empty(count, QUOTE)
@@ -103,9 +110,12 @@ class Both:
         for taker in self.takers:
             taker.begin_file()
 
+    def end_file(self, place: Place) -> None:
+        """Tell both."""
+        for taker in self.takers:
+            taker.end_file(place)
+
     def take(self, count: int) -> None:
         """Give both the rows."""
         for taker in self.takers:
             taker.take(count)
-
-

@@ -237,5 +237,3 @@ def grid_lines(before: Instrument, after: Instrument) -> list[str]:
             why = f": they are finer than the built-in {old:g}" if old else ""
             lines.append(f"{after.id}: {name} {new:g} is read off the decimals of the files{why}")
     return lines
-
-

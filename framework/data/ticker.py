@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.data.books import Grow
+from framework.data.careful import Place
 from framework.data.schema import COLUMNS
 from framework.records import FEATURE, FUNDING, MARK
 from framework.times import MICROSECOND, SECOND
@@ -30,6 +31,9 @@ class Ticker:
 
     def begin_file(self) -> None:
         """Nothing: values stay known across midnight."""
+
+    def end_file(self, place: Place) -> None:
+        """Nothing."""
 
     def take(self, count: int) -> None:
         """Keep what the first `count` rows of the block change."""

@@ -34,31 +34,33 @@ def crossed(book: dict[Key, int]) -> tuple[Key, Key] | None:
     return None
 
 
+def marked(files: list[list[Any]], counts: dict[str, int]) -> list[Any]:
+    """Rows behind each file's first snapshot as (ts, local, begins a snapshot, key, lots)."""
+    rows = []
+    for rows_in, times in zip(files, effective(files), strict=True):
+        last, sides = None, None  # of the row before: (snapshot, local); sides with an amount in the snapshot
+        first = len(rows)
+        for (_, local, snapshot, side, tick, lots), ts in zip(rows_in, times, strict=True):
+            begins = snapshot and last != (True, local)
+            if begins or not snapshot:
+                counts["one_sided"] += sides is not None and len(sides) < 2
+                sides = set() if begins else None
+            counts["snapshots"] += begins
+            if sides is not None and lots:
+                sides.add(side)
+            last = (snapshot, local)
+            if begins or len(rows) > first:
+                rows.append((ts, local, begins, (side, tick), lots))
+            else:
+                counts["skipped"] += 1
+        counts["one_sided"] += sides is not None and len(sides) < 2
+    return rows
+
+
 def from_changes(files: list[list[Any]]) -> tuple[list[Message], dict[str, int]]:
     """Messages of incremental_book_L2 files, and what was counted."""
     counts = {"skipped": 0, "snapshots": 0, "one_sided": 0, "crossed": 0}
-    times = effective(files)
-    rows = []  # (ts, local, begins a snapshot, is part of one, key, lots)
-    for rows_in, ts in zip(files, times, strict=True):
-        started, last = False, None
-        sides: list[int] | None = None
-        for (_, local, snapshot, side, tick, lots), exchange in zip(rows_in, ts, strict=True):
-            begins = snapshot and last != (True, local)
-            if sides is not None and (begins or not snapshot):
-                counts["one_sided"] += len(set(sides)) < 2
-                sides = None
-            if begins:
-                counts["snapshots"] += 1
-                started, sides = True, []
-            if snapshot and lots and sides is not None:
-                sides.append(side)
-            last = (bool(snapshot), local)
-            if not started:
-                counts["skipped"] += 1
-                continue
-            rows.append((exchange, local, begins, (side, tick), lots))
-        if sides is not None:
-            counts["one_sided"] += len(set(sides)) < 2
+    rows = marked(files, counts)
     messages: list[Message] = []
     book: dict[Key, int] = {}
     age: dict[Key, int] = {}
@@ -89,7 +91,8 @@ def from_views(files: list[list[Any]], levels: int) -> tuple[list[Message], dict
     for rows, times in zip(files, effective(files), strict=True):
         for (_, local, *sides), ts in zip(rows, times, strict=True):
             shown = {(1 - n, tick): lots for n, side in enumerate(sides) for tick, lots in side}
-            order = {(1 - n, tick): (i, n) for n, side in enumerate(sides) for i, (tick, _) in enumerate(side)}
+            pairs = ((n, i, tick) for n, side in enumerate(sides) for i, (tick, _) in enumerate(side))
+            order = {(1 - n, tick): (i, n) for n, i, tick in pairs}
             while (pair := crossed(shown)) is not None:
                 shown[min(pair, key=lambda key: order[key])] = 0
                 counts["crossed"] += 1
