@@ -10,7 +10,7 @@ from framework.engine.matching import sweep
 from framework.engine.order import finish, is_live, is_stop_type, reached, trigger_level
 from framework.engine.requests import admit, amend, cancel, cancel_all, change, next_arrival
 from framework.engine.state import T_JOINED, Sim
-from framework.engine.taking import price_at, take_book, take_market, tick_of, within
+from framework.engine.taking import price_at, take_book, take_market, tick_of, value_others, within
 from framework.engine.ticks import EXCHANGE, Ticks, ticks_at
 from framework.jit import kernel
 from framework.records import (
@@ -260,6 +260,7 @@ def arrive_at_ticks(sim: Sim, row, ts):
     sim.orders[row]["since"] = ts
     k = sim.orders[row]["instrument"]
     if sim.cursor[k]["ticks"] == 0:
+        value_others(sim, k, ts)
         first_look(sim, row, ts, True)
         return
     t = ticks_at(sim.cursor[k]["ticks"])
@@ -274,6 +275,7 @@ def amend_at_ticks(sim: Sim, j, ts):
     order = sim.orders[row]
     k = order["instrument"]
     if sim.cursor[k]["ticks"] == 0:
+        value_others(sim, k, ts)
         amend(sim, j, ts)
         return
     before = order["qty"]

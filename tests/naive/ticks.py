@@ -149,9 +149,9 @@ class TickReplay(TickEvents):
         """Liquidation at the prices of now (X10); where mark rows are known they decide, at their stamps."""
         for k, ticked in enumerate(self.ticked):
             marked = any(ts <= self.now for ts, _ in self.case.mark[k])
-            price = self.mark(k) if ticked and not marked else None
-            if price is not None:
-                self.refresh()
+            self.refresh()
+            price = self.last[k]
+            if ticked and not marked and price is not None:
                 self.test_margin(k, price)
 
     def known_price(self, k: int) -> float | None:
