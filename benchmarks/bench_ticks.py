@@ -34,7 +34,6 @@ PEERS = {
 COPIES = 10  # of the feed, in the long run
 
 
-
 # --- the measured processes -------------------------------------------------------------------
 def options(partial: bool = False) -> dict[str, Any]:
     """Return the account and the realism of every run; as the peer's."""

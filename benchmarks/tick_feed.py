@@ -33,7 +33,6 @@ EVENTS = "events.npy"
 Rows = Any
 
 
-
 # --- the walk ---------------------------------------------------------------------------------
 @numba.njit
 def walk(rows, n, stamps, local, lengths, action, again, buys, distance, normal):
@@ -127,7 +126,6 @@ def made(n: int, seed: int) -> Rows:
     return rows[np.lexsort((rows["kind"] == 0, rows["message"]))]
 
 
-
 # --- files, written once ----------------------------------------------------------------------
 def folder(n: int = ROWS, seed: int = SEED) -> Path:
     """Return the folder with this feed's files: rows.npy, the peer's events, two Tardis files."""
@@ -182,7 +180,6 @@ def write_tardis(rows: Rows, place: Path) -> None:
         with gzip.GzipFile(place / TARDIS.format(kind=kind), "wb", compresslevel=6, mtime=0) as out:
             for start in range(0, len(part), 500_000):
                 frame.slice(start, 500_000).write_csv(out, include_header=start == 0)
-
 
 
 # --- as a market ------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
     python -m tests.against_hftbacktest [--orders 1500] [--one-by-one 150] [--seed 1] [--list]
 
 Whole fills (its NoPartialFill) and partial ones, three queue models, a perpetual and a spot slice, read by
-each tool's own reader. hftbacktest has an environment of its own (benchmarks/environments.py). A difference is
-explained in this order: ours without the other own orders gives their answer; with local times moved
+each tool's own reader. hftbacktest has an environment of its own (benchmarks/environments.py). A difference
+is explained in this order: ours without the other own orders gives their answer; with local times moved
 behind the exchange's, as its reader wants them, the answers agree; a twin of its exchange (hft_twin.py) gives
 their answer with its faults and ours without one or two of them. Ends with 1 when one is left without a name.
 """

@@ -20,7 +20,7 @@ FAULTS = {
     "repeated size": "a row that repeats a level's size counts as a change: trades before it are forgotten",
     "invented depth": "a crossing GTC limit takes all of its quantity, what the book lacks at its limit",
     "hundred ticks": "a market order walks no more than 100 ticks",
-    "unfinished": "an order that a trade fills exactly stays and ends the run (its issues 301, 312): no answer",
+    "unfinished": "an order that a trade fills exactly stays and ends the run, unanswered (its issue 312)",
     "snapshot cut": "a snapshot clears levels up to its last row's price only, and tells no queue",
 }
 OF_QUEUES = ("part of a lot", "queue below zero", "repeated size")
@@ -47,9 +47,7 @@ class Feed:
 class Twin:
     """One order at the exchange."""
 
-    def __init__(
-        self, feed: Feed, order: Any, partial: bool, queue: str, faults: Iterable[str]
-    ) -> None:
+    def __init__(self, feed: Feed, order: Any, partial: bool, queue: str, faults: Iterable[str]) -> None:
         self.fills: list[tuple[int, int, int, int]] = []
         self.feed, self.partial, self.faults = feed, partial, set(faults)
         self.queue, _, power = queue.partition(":")
@@ -245,9 +243,7 @@ class Twin:
         return 1.0 if math.isinf(share) else share
 
 
-def explained(
-    feed: Feed, order: Any, partial: bool, queue: str, ours: Answer, theirs: Answer
-) -> str | None:
+def explained(feed: Feed, order: Any, partial: bool, queue: str, ours: Answer, theirs: Answer) -> str | None:
     """Return the faults by which two answers differ; None when the twin does not get from one to the other."""
     if not same(Twin(feed, order, partial, queue, FAULTS).run(), theirs):
         return None

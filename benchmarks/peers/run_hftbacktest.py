@@ -1,7 +1,7 @@
 """hftbacktest: the tick maker, the same clock without orders, and its reading of Tardis files.
 
-    python run_hftbacktest.py speed maker|idle|plain hashmap|roi ASSETS FOLDER    # of benchmarks.tick_feed
-    python run_hftbacktest.py convert FOLDER                                     # Tardis csv.gz to its events
+python run_hftbacktest.py speed maker|idle|plain hashmap|roi ASSETS FOLDER    # of benchmarks.tick_feed
+python run_hftbacktest.py convert FOLDER                                     # Tardis csv.gz to its events
 """
 
 from __future__ import annotations

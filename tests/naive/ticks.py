@@ -176,7 +176,9 @@ class Local:
             self.depth[k].apply(rows.pop())
         while trades and trades[-1].local_ts <= now:
             self.last[k] = self.run.price(k, trades.pop().tick)
-        return self.last[k] if self.run.case.books[k] is None else self.run.middle(k, self.depth[k], self.last[k])
+        if self.run.case.books[k] is None:
+            return self.last[k]
+        return self.run.middle(k, self.depth[k], self.last[k])
 
 
 def run(case: TickCase) -> dict[str, Any]:
