@@ -197,6 +197,8 @@ def test_days(tmp_path: Path) -> None:
     assert "there is no file of 2023-04-07" in told
     assert "there is no file of 2023-04-08" in told
     assert "1 gap of more than 60 s without a row, the longest 345600.0 s" in told
+    quotes = save(tmp_path, "quotes", csv_text("quotes", [[T, T, 1, "1.5", "1.4", 2]]))
+    assert f"{ID} quotes: there is no file of 2023-04-06" in from_tardis([*paths[:2], quotes]).remarks
     with pytest.raises(ConfigError, match="not in time order"):
         from_tardis(paths[::-1])
     with pytest.raises(
@@ -205,9 +207,7 @@ def test_days(tmp_path: Path) -> None:
         from_tardis(paths[:1], day="2023-04-08")
     loose = [path.rename(tmp_path / f"{n}_trades.csv.gz") for n, path in enumerate(paths)]
     assert len(from_tardis([loose[0], loose[2]]).trades[0]) == 2
-    with pytest.raises(
-        DataError, match=r"0_trades\.csv\.gz: row 1: local_timestamp .* is before the row"
-    ):
+    with pytest.raises(DataError, match=r"0_trades\.csv\.gz: row 1: local_timestamp .* is before the row"):
         from_tardis([loose[2], loose[0]])
 
 

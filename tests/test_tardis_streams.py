@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import random
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from framework import Instrument, from_tardis
+from framework.data import reader
+from framework.data.careful import plain_row
 from framework.errors import ConfigError
 from tests.tick_files import DAY, ID, WHAT, T, csv_text, read, save, trade
 
@@ -99,3 +103,24 @@ def test_odd_but_fine_rows(tmp_path: Path) -> None:
         path = tmp_path / "made_trades_2023-04-05_AAABBB.csv.gz"
         path.write_bytes(content)
         assert from_tardis([path], WHAT).trades[0].tobytes() == plain.tobytes()
+
+
+def test_numbers_in_any_form(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random decimals, plain and with exponents, through the kernel and through Decimal: the same steps."""
+    rng = random.Random(seed)
+    texts = []
+    for _ in range(3_000):
+        digits = str(rng.randrange(1, 10 ** rng.randint(1, 5)))
+        at = rng.randint(1, len(digits))
+        text = digits[:at] + ("." + digits[at:] if at < len(digits) else "")
+        power = rng.choice("eE") + rng.choice(("-", "+", "")) + str(rng.randint(0, 4))
+        texts.append(text + rng.choice(("", "", "0" if "." in text else "", power)))
+    texts += ["0e5", "0.0e-9", "10e-1", "1e0", "1e009", "100000e-5"]
+    slow: list[bytes] = []
+    monkeypatch.setattr(reader, "plain_row", lambda *row: slow.append(row[1]) or plain_row(*row))
+    rows = [trade(T + i, amount=text) for i, text in enumerate(texts)]
+    market = read(tmp_path, "trades", rows, Instrument(ID))
+    assert len(slow) < 40  # a finer grid is found a few times, then no row is odd
+    lot = Decimal(repr(market.instruments[0].lot_size))
+    wanted = [int(Decimal(text) / lot) for text in texts if Decimal(text)]
+    assert market.trades[0]["lots"].tolist() == wanted

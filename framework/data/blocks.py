@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from framework.errors import DataError
 
-BLOCK = 1 << 20  # most bytes of one block
+BLOCK = 1 << 18  # most bytes of one block
 PIECE = 1 << 16  # compressed bytes at a time
 BOMB, BOMB_RATIO = 1 << 26, 200  # what has grown past both is no recording: real files shrink to 1/10
 GZIP = b"\x1f\x8b"

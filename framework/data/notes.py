@@ -16,10 +16,12 @@ def several(count: int, one: str, more: str | None = None) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {more or one + 's'}"
 
 
-def stream_lines(label: str, files: Sequence[TickFile], counts: Counts) -> list[str]:
-    """Return what was seen in the files of one stream."""
+def stream_lines(
+    label: str, files: Sequence[TickFile], every: Sequence[TickFile], counts: Counts
+) -> list[str]:
+    """Return what was seen in the files of one stream; `every` are the files of all streams."""
     lines = [f"{label}: {file.path.name} is empty, a day without data" for file in counts.empty]
-    lines += [f"{label}: there is no file of {format_time(day)[:10]}" for day in missing_days(files)]
+    lines += [f"{label}: there is no file of {format_time(day)[:10]}" for day in missing_days(files, every)]
     lines += [line for file, first, last in counts.spans for line in short_day(label, file, first, last)]
     if counts.changed:
         lines.append(changed_line(label, counts))

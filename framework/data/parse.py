@@ -126,6 +126,63 @@ def note_silence(c, local):
 
 
 @kernel(store=False)
+def scientific(f, i, scale, unit):
+    """Read 1e-7 or 2.5E+3, as `number` does; what JavaScript prints for a small price has an exponent."""
+    value = 0
+    n = 0
+    dot = False
+    byte = int(f.text[i])
+    while n < DIGITS and (48 <= byte <= 57 or (byte == 46 and not dot)):
+        if byte == 46:
+            dot = True
+        else:
+            value = value * 10 + byte - 48
+            n += 1
+            scale -= 1 if dot else 0
+        i += 1
+        byte = int(f.text[i])
+    sign = -1 if f.text[i + 1] == 45 else 1
+    if (byte != 101 and byte != 69) or f.text[i - 1] == 46:
+        return -1, i
+    i += 2 if f.text[i + 1] == 45 or f.text[i + 1] == 43 else 1
+    power = 0
+    first = i
+    byte = int(f.text[i])
+    while 48 <= byte <= 57 and i - first < 3:
+        power = power * 10 + byte - 48
+        i += 1
+        byte = int(f.text[i])
+    return (shifted(value, n, scale + sign * power, unit) if i > first else -1), i
+
+
+@kernel(store=False)
+def shifted(value, n, power, unit):
+    """Return value * 10^power of n digits in units, -1 when that is not whole or too long."""
+    if n + power > DIGITS:
+        return -1
+    while power > 0:
+        value *= 10
+        power -= 1
+    while power < 0:
+        if value % 10 != 0:
+            return -1
+        if value == 0:
+            return 0
+        value //= 10
+        power += 1
+    return in_units(value, unit)
+
+
+@kernel(store=False)
+def in_units(value, unit):
+    """Return how many units a value has, -1 when it lies between two."""
+    if unit == 1:
+        return value
+    count = value // unit
+    return count if count * unit == value else -1
+
+
+@kernel(store=False)
 def number(f, i, scale, unit):
     """Read an unsigned decimal; return it as a count of unit / 10^scale and where it ends.
 
@@ -133,6 +190,8 @@ def number(f, i, scale, unit):
     """
     value = 0
     n = 0
+    start = i
+    wanted = scale
     first = i
     digit = int(f.text[i]) - 48
     while 0 <= digit <= 9 and n < DIGITS:
@@ -157,16 +216,15 @@ def number(f, i, scale, unit):
             digit = int(f.text[i]) - 48
         if i == first:
             return -1, i
+    if digit == 53 or digit == 21:  # e, E
+        return scientific(f, start, wanted, unit)
     n += scale
     if n > DIGITS:
         return -1, i
     while scale > 0:
         value *= 10
         scale -= 1
-    if unit > 1:
-        count = value // unit
-        value = count if count * unit == value else -1
-    return value, i
+    return in_units(value, unit), i
 
 
 @kernel(store=False)

@@ -117,11 +117,11 @@ class Reader:
         self.first = 0
         rest = read_header(file, place)
         for block in rest.blocks:
-            have = rest.kept + block
-            end = have.rfind(b"\n") + 1
-            self.text[: len(have)] = np.frombuffer(have, np.uint8)
-            rest.kept = have[end:]
-            c["pos"], c["end"], c["last"] = 0, end, -1
+            kept, cut = len(rest.kept), block.rfind(b"\n") + 1  # the line that was kept has no end yet
+            self.text[:kept] = np.frombuffer(rest.kept, np.uint8)
+            self.text[kept : kept + len(block)] = np.frombuffer(block, np.uint8)
+            rest.kept = block[cut:] if cut else rest.kept + block
+            c["pos"], c["end"], c["last"] = 0, kept + cut if cut else 0, -1
             self.run(place, taker)
             if len(rest.kept) > LONGEST:
                 break

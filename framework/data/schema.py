@@ -230,10 +230,12 @@ def parse_day(day: Any) -> int | None:
     return start
 
 
-def missing_days(files: Sequence[TickFile]) -> list[int]:
-    """Return the days between the first and the last file that have none."""
+def missing_days(files: Sequence[TickFile], every: Sequence[TickFile]) -> list[int]:
+    """Return the days without a file: between the first and the last, and those of which others have one."""
     days = sorted({file.day for file in files if file.day is not None})
-    return [d for a, b in pairwise(days) for d in range(a + DAY, b, DAY)]
+    between = {d for a, b in pairwise(days) for d in range(a + DAY, b, DAY)}
+    others = {file.day for file in every if file.day is not None} if days else set()
+    return sorted(between | others - set(days))
 
 
 def check_header(line: bytes, kind: str, path: Path) -> None:

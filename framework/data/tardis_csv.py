@@ -184,7 +184,8 @@ class Loading:
         files = self.files[reader.kind]
         counts = reader.read(files, taker)
         self.rows += counts.rows
-        self.remarks += stream_lines(label, files, counts)
+        every = [file for kind in self.files.values() for file in kind]
+        self.remarks += stream_lines(label, files, every, counts)
 
     def read_ticker(self, reader: Reader, label: str) -> None:
         """Read mark prices, funding and features."""
