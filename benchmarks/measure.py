@@ -27,9 +27,9 @@ def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
         wall.append(time.perf_counter() - t)
     return {
         "first_s": wall[0],
-        "wall_s": statistics.median(wall[1:]),
+        "wall_s": statistics.median(wall[1:] or wall),
         "wall_min_s": min(wall[1:]),
-        "cpu_s": statistics.median(cpu[1:]),
+        "cpu_s": statistics.median(cpu[1:] or cpu),
         "cpu_min_s": min(cpu[1:]),
         "repeats": repeats,
     }

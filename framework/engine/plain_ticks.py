@@ -58,12 +58,11 @@ class PlainBook:
         self._first = 4 * k
         self._at = -1
 
-    def _top(self, which: int) -> Any:
+    def _look(self) -> None:
+        """Read the touch of this wake-up."""
         loop = self._loop
-        if self._at != loop.clock[NOW]:
-            book_top(loop.tables.address, self.instrument)
-            self._at = loop.clock[NOW]
-        return loop.top[self._first + which]
+        book_top(loop.tables.address, self.instrument)
+        self._at = loop.clock[NOW]
 
     def _ask(self, what: int, side: int = 0, x: float = 0.0) -> float:
         return float(book_number(self._loop.tables.address, self.instrument, what, int(side), float(x)))
@@ -74,34 +73,45 @@ class PlainBook:
 
     @property
     def bid(self) -> float:
-        return self._top(0)
+        loop = self._loop
+        if self._at != loop.clock[NOW]:
+            self._look()
+        return loop.top[self._first]
 
     @property
     def ask(self) -> float:
-        return self._top(1)
+        loop = self._loop
+        if self._at != loop.clock[NOW]:
+            self._look()
+        return loop.top[self._first + 1]
 
     @property
     def bid_size(self) -> float:
-        return self._top(2)
+        loop = self._loop
+        if self._at != loop.clock[NOW]:
+            self._look()
+        return loop.top[self._first + 2]
 
     @property
     def ask_size(self) -> float:
-        return self._top(3)
+        loop = self._loop
+        if self._at != loop.clock[NOW]:
+            self._look()
+        return loop.top[self._first + 3]
 
     @property
     def mid(self) -> float:
-        bid, first = self._top(0), self._first
-        return 0.5 * (bid + self._loop.top[first + 1])
+        return 0.5 * (self.bid + self.ask)
 
     @property
     def spread(self) -> float:
-        return self._top(1) - self._top(0)
+        return self.ask - self.bid
 
     @property
     def microprice(self) -> float:
-        bids, asks = self._top(2), self._top(3)
-        total = bids + asks
-        return (self._top(0) * asks + self._top(1) * bids) / total if total > 0.0 else math.nan
+        bid_size, ask_size = self.bid_size, self.ask_size
+        total = bid_size + ask_size
+        return (self.bid * ask_size + self.ask * bid_size) / total if total > 0.0 else math.nan
 
     @property
     def age(self) -> int:
@@ -235,13 +245,15 @@ class TickLoop(Loop):
         advance = advance_of(self.tables.sim)
         on_timer: Any = getattr(self.strategy, "on_timer", None)
         clock, first = self.clock, self.brokers[0]
+        address = self.tables.address
         told = 0
         while True:
-            code = step(advance, self.tables.address)
+            code = step(advance, address)
             if code == WAKE_TIMER:
                 on_timer(clock[NOW], first)
             elif code == GROW:
                 self.tables.grow()
+                address = self.tables.address
             elif code in (DONE, FAILED):
                 return int(code)
             else:
