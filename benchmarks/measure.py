@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Call once, then `repeats` times; return seconds: first call, medians of wall and CPU, minima."""
+    """Call once, then `repeats` times; return seconds: first call, medians and minima of the others (of it, alone)."""
     wall, cpu = [], []
     for _ in range(repeats + 1):
         t, c = time.perf_counter(), time.process_time()
@@ -28,9 +28,9 @@ def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
     return {
         "first_s": wall[0],
         "wall_s": statistics.median(wall[1:] or wall),
-        "wall_min_s": min(wall[1:]),
+        "wall_min_s": min(wall[1:] or wall),
         "cpu_s": statistics.median(cpu[1:] or cpu),
-        "cpu_min_s": min(cpu[1:]),
+        "cpu_min_s": min(cpu[1:] or cpu),
         "repeats": repeats,
     }
 
