@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Call once, then `repeats` times; return seconds: first call, medians and minima of the others (of it, alone)."""
+    """Call once, then `repeats` times; return seconds: first call, medians and minima of the others."""
     wall, cpu = [], []
     for _ in range(repeats + 1):
         t, c = time.perf_counter(), time.process_time()
