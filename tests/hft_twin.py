@@ -244,7 +244,7 @@ class Twin:
 
 
 def explained(feed: Feed, order: Any, partial: bool, queue: str, ours: Answer, theirs: Answer) -> str | None:
-    """Return the faults by which two answers differ; None when the twin does not get from one to the other."""
+    """Return the faults by which two answers differ; None when the twin cannot get from one to the other."""
     if not same(Twin(feed, order, partial, queue, FAULTS).run(), theirs):
         return None
     idle = (() if partial else OF_PARTS) + (OF_QUEUES if queue == "risk_averse" else ())
