@@ -123,21 +123,26 @@ def reading() -> dict[str, Any]:
 
 
 def long() -> dict[str, Any]:
-    """The feed ten times end to end in one run: what it adds to a process that holds the market."""
+    """The feed ten times end to end in one run: what a run adds to a process that holds the market."""
     import time
 
     from framework import backtest
 
     from .tick_feed import ROWS
 
-    backtest(strategy("maker"), markets(1), **options())  # compiles
-    feed = markets(1, COPIES)
-    held, told = rss_mb(), forget_peak()
-    c = time.process_time()
-    result = backtest(strategy("maker"), feed, **options())
-    cpu = time.process_time() - c
-    return {"cpu_s": cpu, "events": COPIES * ROWS, "market_rss_mb": held,
-            "run_rss_mb": high_rss_mb() if told else peak_rss_mb(), **ending(result)}  # fmt: skip
+    small = markets(1)
+    for name in ("wake-ups only", "maker"):  # compiles
+        backtest(strategy(name), small, **options())
+    feed, out = markets(1, COPIES), {"events": COPIES * ROWS}
+    for name in ("wake-ups only", "maker"):
+        held, told = rss_mb(), forget_peak()
+        c = time.process_time()
+        result = backtest(strategy(name), feed, **options())
+        cpu = time.process_time() - c
+        peak = high_rss_mb() if told else peak_rss_mb()
+        out[name] = {"cpu_s": cpu, "market_rss_mb": held, "run_rss_mb": peak, **ending(result)}
+        del result
+    return out
 
 
 def part(name: str, env: dict[str, str] | None = None) -> dict[str, Any]:
