@@ -185,13 +185,13 @@ def translate(strategy: Any, ticks: bool = False) -> Compiled:
 
 def load(path: Path, text: str, counted: bool) -> ModuleType:
     """Write the module down once and import it under a name of its own."""
-    if path.stem in MADE:
-        return MADE[path.stem]
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         new = path.with_suffix(f".{os.getpid()}.new")
         new.write_text(text.replace("class Me(", f"NRT = {counted}\n\n\nclass Me(", 1), encoding="utf-8")
         os.replace(new, path)
+    if path.stem in MADE:  # the name is a digest of the text: another cache folder's is the same module
+        return MADE[path.stem]
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
