@@ -66,7 +66,7 @@ def strategy(name: str) -> Any:
     return cls(count=count) if written == "Makers" else cls()
 
 
-def ours(name: str, repeats: int = 5) -> dict[str, Any]:
+def ours(name: str, repeats: int = 9) -> dict[str, Any]:
     """Measure `backtest` calls; the first one compiles."""
     from framework import backtest
 

@@ -115,7 +115,7 @@ def speed(what, depth, assets, folder):
     call = written if what == "plain" else nb.njit(written)
     feeds = [events, *(later(events, k) for k in range(1, assets))]
     first, _ = run(call, [feed[:WARM].copy() for feed in feeds], depth)
-    runs = [run(call, feeds, depth) for _ in range(5)]
+    runs = [run(call, feeds, depth) for _ in range(9)]
     cpu, wall = (min(times[i] for times, _ in runs) for i in (1, 0))
     figures = {"first_s": first[0], "cpu_s": cpu, "wall_s": wall, "repeats": len(runs)}
     return {**figures, "events": assets * len(events), **runs[-1][1]}
