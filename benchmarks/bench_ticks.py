@@ -76,6 +76,7 @@ def ours(name: str, repeats: int = 9) -> dict[str, Any]:
     last: dict[str, Any] = {}
 
     def call() -> None:
+        last.clear()  # one result at a time: its memory is not the next run's
         last["result"] = backtest(what, feed, **chosen)
 
     figures = timed(call, repeats)
