@@ -238,7 +238,7 @@ def meet_quotes(sim: Sim, k, t: Ticks, n, ts):
         if order["instrument"] != k or not is_live(order) or order["seen_bar"] == NONE:
             continue
         if is_stop_type(order):
-            price = reference(sim, k, t, order["side"], ts)
+            price = reference(sim, k, t, order["side"])
             if not math.isnan(price) and is_stopped(sim, order, price):
                 trigger(sim, k, t, row, ts)
 

@@ -153,7 +153,7 @@ def stops_by_quote(sim: Sim, t: Ticks):
 
 
 @kernel(store=False)
-def reference(sim: Sim, k, t: Ticks, side, ts):
+def reference(sim: Sim, k, t: Ticks, side):
     """Price that triggers a stop of this side as of now: last trade, mark, or the quote; NaN without one."""
     c = sim.clock[0]
     p = t.place[0]
@@ -170,7 +170,7 @@ def reference(sim: Sim, k, t: Ticks, side, ts):
 def look_stop(sim: Sim, k, t: Ticks, row, ts):
     """A stop arrives: reached already, it triggers at once."""
     order = sim.orders[row]
-    price = reference(sim, k, t, order["side"], ts)
+    price = reference(sim, k, t, order["side"])
     if not math.isnan(price):
         if order["kind"] == TRAILING and order["extreme"] == 0.0:
             order["extreme"] = price

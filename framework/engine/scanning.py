@@ -179,7 +179,6 @@ def act(sim: Sim, k, ts):
     before = c["n_responses"]
     live = c["n_live"]
     c["phase"] = p["hit"]
-    c["acting"] = k
     if p["hit"] == 0:
         x = p["trade"]
         p["trade"] = x + 1

@@ -33,8 +33,8 @@ from framework.engine.state import (
 from framework.engine.tick_tables import CELLS, attach, set_clock, tick_cursors, tick_instruments
 from framework.instruments import Instrument, grid_inverse
 from framework.market import Market
-from framework.market_parts import Joined, end_to_end
-from framework.records import BAR, FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
+from framework.market_parts import end_to_end
+from framework.records import FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
 
 Rows = NDArray[Any]
 ROOM_OF_TICKS = 1 << 17  # rows of every table; memory that is never written costs nothing
@@ -148,16 +148,9 @@ def tiers_of(one: Instrument) -> Sequence[Sequence[float]]:
     return [tuple(t)[:3] for t in one.tiers]
 
 
-def no_bars(market: Market) -> Joined:
-    """Return the bars of a market that has none to match on."""
-    count = len(market.instruments)
-    return Joined(np.zeros(0, BAR), [(0, 0)] * count, [(0, 0)] * count, [0] * count)
-
-
 def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows, Rows]:
     """Return the concatenated bars, one CURSOR per instrument, and when hook bars of ticks can be seen."""
-    chosen = tick_instruments(market)
-    joined = no_bars(market) if len(chosen) == len(market.instruments) else market.joined(setup.bars)
+    joined = market.joined(setup.bars)
     cursor = np.zeros(len(market.instruments), CURSOR)
     for row, (first, end), span, interval in zip(
         cursor, joined.match, joined.shown, joined.intervals, strict=True
@@ -169,9 +162,9 @@ def cursors(market: Market, setup: Setup) -> tuple[Rows, Rows, Rows]:
         row["same"] = int(span == (first, end))
         row["mark_price"] = math.nan
         row["mark_bar"] = row["ambiguous_bar"] = row["fill_bar"] = NONE
-    if not chosen:
+    if not tick_instruments(market):
         return joined.bars, cursor, np.zeros(1, np.int64)
-    bars, shown = tick_cursors(market, joined.bars, cursor, setup.bars, setup.shows_bars)
+    bars, shown = tick_cursors(market, joined, cursor, setup.shows_bars)
     return bars, cursor, shown
 
 

@@ -13,6 +13,7 @@ from framework.engine.state import Sim
 from framework.engine.ticks import BOOK, FAR, NO_TICK, PLACE, Ticks
 from framework.instruments import Instrument, grid_inverse
 from framework.market import Market
+from framework.market_parts import Joined
 from framework.market_ticks import Book
 from framework.records import BAR, MESSAGE, NEVER, NONE, TRADE
 from framework.times import MINUTE, SECOND
@@ -107,23 +108,22 @@ def tick_instruments(market: Market) -> list[int]:
     return [k for k in range(len(market.instruments)) if market.has_ticks(k)]
 
 
-def tick_cursors(
-    market: Market, bars: Rows, cursor: Rows, interval: int | None, shows_bars: bool
-) -> tuple[Rows, Rows]:
+def tick_cursors(market: Market, joined: Joined, cursor: Rows, shows_bars: bool) -> tuple[Rows, Rows]:
     """Return bars and `shown` of a run: a blank row per instrument of ticks, then the bars it is shown."""
     chosen = tick_instruments(market)
     blank = np.zeros(len(chosen), BAR)
     blank["open_ts"] = blank["close_ts"] = NONE
+    bars = joined.bars
     parts, times = [np.asarray(bars), blank], [np.zeros(0, np.int64)]
     cursor["shown"] = NONE
     at, seen = len(bars) + len(chosen), 0
     for j, k in enumerate(chosen):
-        row = cursor[k]
+        row, interval = cursor[k], joined.intervals[k] or MINUTE  # as views have it
         row["bar"] = row["bar_first"] = row["bar_end"] = row["seen"] = len(bars) + j
         row["hook"] = row["hook_end"] = at
-        row["same"], row["interval"] = 0, interval or MINUTE
+        row["same"], row["interval"] = 0, interval
         if shows_bars:
-            shown, when = market.shown_bars(k, interval or MINUTE)
+            shown, when = market.shown_bars(k, interval)
             parts.append(shown)
             times.append(when)
             at, seen = at + len(shown), seen + len(shown)
