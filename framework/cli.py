@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from framework.cli_data import data
 from framework.errors import FrameworkError
 
 INTERRUPTED = 130
@@ -34,6 +35,7 @@ app = typer.Typer(
     name="sheepfold", help=HELP, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+app.add_typer(data)
 
 File = Annotated[
     str, typer.Argument(metavar="FILE[:Class]", help="Strategy file, with :Class when it holds several.")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from framework.data.candles import add_files, load_candles, read_frame
+from framework.data.candle_files import add_files, load_candles, read_frame
 from framework.errors import ConfigError, DataError
 from framework.times import DAY, HOUR, MINUTE
 

@@ -18,13 +18,15 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     1.5: "metrics times symbols",  # of floor 1 in the plan, but they raise errors
     1.9: "jit",
     2: "arena instruments llm",
-    3: "market market_bars market_book market_columns market_cover market_parts market_streams "
-    "market_tick_bars market_tick_parts market_ticks market_view strategy options indicators report",
+    3: "market market_bars market_book market_columns market_cover market_parts market_reel market_source "
+    "market_streams market_tick_bars market_tick_parts market_ticks market_view strategy options indicators "
+    "report",
     4: "engine data",
     5: "result result_diff result_store outcome execution tick_metrics order_case order_story questions "
     "script script_frame manifest plan run backtest",
     6: "research testing",
-    7: "samples cli cli_job cli_run cli_show cli_strategy cli_sweep __main__ __init__",
+    7: "samples cli cli_data cli_data_check cli_data_download cli_data_live cli_data_store cli_job cli_run "
+    "cli_show cli_strategy cli_sweep __main__ __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 SIBLINGS = (  # files of one floor that are one room

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from framework.data.candles import add_files, load_candles
+from framework.data.candle_files import add_files, load_candles
 from framework.data.synthetic import perp
 from framework.errors import ConfigError, FrameworkError, near
 from framework.market import Market
