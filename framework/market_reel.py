@@ -208,8 +208,8 @@ class Reel:
         for piece in strand.tape.read() if left else ():
             assert isinstance(piece, Changes)
             count = min(left, len(piece.messages))
-            is_whole = count == len(piece.messages)
-            end = len(piece.keys) if is_whole else int(piece.messages["first"][count] - piece.messages["first"][0])
+            first = piece.messages["first"]
+            end = len(piece.keys) if count == len(first) else int(first[count] - first[0])
             cursor.learn(count, piece.keys[:end], piece.lots[:end])
             left -= count
             if not left:
