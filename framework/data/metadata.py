@@ -26,6 +26,7 @@ from framework.data.tardis_names import (
     base_of,
     check_venue,
     dataset_symbol,
+    hidden,
     store_folder,
 )
 from framework.errors import ConfigError, VenueError, near
@@ -118,6 +119,7 @@ def ask(path: str, key: str | None = None, patience: Patience = QUICK) -> Any:
     VenueError
         It refuses, or does not answer; `status` says how (0 = no answer).
     """
+    key = hidden(key)
     base, secret = base_of(API), api_key(key)
 
     async def work() -> Any:
@@ -227,6 +229,7 @@ def instrument(
     VenueError
         `refresh`, and the service does not answer or refuses the key.
     """
+    key = hidden(key)
     record = record_of(venue, symbol, key, store, refresh)
     if record is None:
         known = symbols.resolve(symbol, venue) if venue in symbols.FORMS else f"{venue}:{symbol.upper()}"

@@ -20,6 +20,7 @@ from framework.data.tardis_names import (
     Wanted,
     api_key,
     base_of,
+    hidden,
     store_folder,
 )
 from framework.data.tardis_plan import Plan, plan_of
@@ -154,7 +155,7 @@ def download(
         What is asked for is impossible (told by the exchange's metadata), or the folder cannot be written.
         Nothing has been fetched then.
     """
-    tell = say or silent
+    key, tell = hidden(key), say or silent
     secret, base = api_key(key), base_of(DATASETS)
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
         raise ConfigError(f"workers: {workers!r} is no number from 1 to {MOST_WORKERS}")

@@ -19,6 +19,7 @@ from framework.data.tardis_files import (
     Landing,
     check_file,
     check_inside,
+    sweep,
 )
 from framework.data.tardis_http import MOST_WAITING, Client, Failed, Patience
 from framework.data.tardis_names import KEY_VARIABLE, Base, Wanted
@@ -28,7 +29,6 @@ from framework.llm.redact import Secret
 
 CHUNK = 2**18
 BAD_BODIES = 5  # attempts at a file whose content cannot be trusted
-GRACE = 60.0  # s before a slow answer counts as too slow
 ENDED = 1.5  # s an interrupted download has to put its things away
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 T = TypeVar("T")
@@ -148,6 +148,7 @@ class Fetcher:
         """Return the bytes of a file that is here and whole; say so when it is here and not."""
         if not await asyncio.to_thread(path.is_file):
             return None
+        sweep(path)
         try:
             return await asyncio.to_thread(check_file, path, self.largest)
         except Damaged as error:
@@ -203,7 +204,7 @@ class Fetcher:
                 buffer.clear()
                 self.tell(self.meter)
             elapsed = time.monotonic() - begun
-            if elapsed > GRACE * self.patience.unit and count < elapsed * self.patience.slowest:
+            if elapsed > self.patience.grace and count < elapsed * self.patience.slowest:
                 raise Failed(f"comes too slowly ({count:,} bytes in {elapsed:.0f} s)")
         await asyncio.to_thread(landing.write, bytes(buffer))
 
@@ -237,7 +238,8 @@ def run_apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
     outcome: list[T] = []
     errors: list[BaseException] = []
-    ready, running = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]]()
+    running = list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]]()
+    ready, ended = threading.Event(), threading.Event()  # a join that is interrupted cannot be joined again
 
     async def main() -> None:
         task = asyncio.current_task()
@@ -253,18 +255,18 @@ def run_apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             errors.append(error)
         finally:
             ready.set()
+            ended.set()
 
-    thread = threading.Thread(target=run, name="sheepfold-download", daemon=True)
     try:
-        thread.start()
-        thread.join()
+        threading.Thread(target=run, name="sheepfold-download", daemon=True).start()
+        ended.wait()
     except BaseException:
         ready.wait(ENDED)
         if running:
             loop, task = running[0]
             with contextlib.suppress(RuntimeError):  # it has just ended
                 loop.call_soon_threadsafe(task.cancel)
-        thread.join(ENDED)
+        ended.wait(ENDED)
         raise
     if errors:
         raise unwrapped(errors[0])

@@ -54,13 +54,14 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one waits. `unit` is the length of a second: tests have shorter ones."""
+    """How long one waits. `unit` is the length of a second of waiting: tests have shorter ones."""
 
     tries: int = TRIES
     unit: float = 1.0
     connect: float = 15.0
     silence: float = 60.0  # s without a byte
-    slowest: float = 1_000.0  # bytes/s, on average over a minute and more
+    grace: float = 60.0  # s before an answer can be too slow
+    slowest: float = 1_000.0  # bytes/s on average
 
     def wait(self, attempt: int, failed: Failed) -> float:
         """Return the seconds before the next attempt; `attempt` counts from 1."""
@@ -134,11 +135,11 @@ class Client:
 
     def _target(self, url: str, location: str) -> str:
         """Return where a redirect leads; plain http and this machine only from this machine."""
-        target = urljoin(url, location)
         try:
+            target = urljoin(url, location)
             scheme, host, _ = origin_of(target)
         except ValueError:
-            scheme, host = "", ""
+            target, scheme, host = "", "", ""
         inside = on_loopback(host)
         if not host or scheme not in ("http", "https") or (scheme == "http" and not inside):
             raise Failed("is redirected to a URL that is not https; this is not followed", final=True)

@@ -106,14 +106,20 @@ def api_key(key: str | None = None) -> Secret | None:
         It is not one word of printable ASCII.
     """
     name = KEY_VARIABLE if key is None else "key"
-    value = (os.environ.get(KEY_VARIABLE, "") if key is None else str(key)).strip()
+    key = hidden(key)
+    value = Secret((os.environ.get(KEY_VARIABLE, "") if key is None else key).strip())
     if not value:
         return None
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise ConfigError(f"{name} holds characters a key cannot have; copy it again")
     if key is not None:
         remember("key", value)
-    return Secret(value)
+    return value
+
+
+def hidden(key: str | None) -> Secret | None:
+    """Return a key as text that no traceback shows."""
+    return None if key is None else Secret(key)
 
 
 def check_venue(venue: Any) -> str:
