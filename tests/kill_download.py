@@ -1,4 +1,4 @@
-"""Kill -9 while files are downloaded: never a part under its final name, and the end is an unbroken download's.
+"""Kill -9 while files are downloaded: never a part under its final name, nothing whole is lost.
 
     python -m tests.kill_download --kills 300 --seed 1
 
@@ -10,6 +10,7 @@ fetched again; in the end the next run completes, and no leftover of the dead is
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import random
 import subprocess
@@ -29,13 +30,11 @@ KINDS = ("trades", "incremental_book_L2")
 
 def made(rng: random.Random) -> dict[str, bytes]:
     """Return the files to fetch: gzip of random digits, some of them large."""
-    import gzip
-
     files = {}
     for n in range(DAYS):
         day = format_time(parse_time(START) + n * DAY)[:10].replace("-", "/")
         for kind in KINDS:
-            digits = "%x" % rng.getrandbits(8 * rng.choice((50, 5_000, 150_000)))
+            digits = f"{rng.getrandbits(8 * rng.choice((50, 5_000, 150_000))):x}"
             files[f"binance/{kind}/{day}/BTCUSDT"] = gzip.compress(digits.encode(), 1, mtime=0)
     return files
 
@@ -124,7 +123,7 @@ def run(place: Path, kills: int, seed: int) -> str:
                 rounds += 1
         desk.complete()
     told = ", ".join(f"{count} {how}" for how, count in sorted(found.items()))
-    return f"{kills} kills: {told}; {rounds + 1} downloads completed; 0 parts under a final name, 0 files lost"
+    return f"{kills} kills: {told}; {rounds + 1} downloads completed; 0 halves, 0 files lost"
 
 
 def main() -> None:

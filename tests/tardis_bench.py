@@ -59,7 +59,9 @@ class Bench:
             self.patch.setenv(name, value)
         return server
 
-    def get(self, symbols: Any = "BTCUSDT", kinds: Any = "trades", days: Any = RANGE, **options: Any) -> Downloads:
+    def get(
+        self, symbols: Any = "BTCUSDT", kinds: Any = "trades", days: Any = RANGE, **options: Any
+    ) -> Downloads:
         """Download with quick patience; no import."""
         given: dict[str, Any] = {
             "say": self.said.append, "patience": QUICK, "import_": False, **options

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,7 +159,8 @@ def test_the_url_is_that_of_the_docs(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.com/v1", "https://u:p@example.com", "ftp://x", "https://x?y", "https://[", "nonsense"]
+    "url",
+    ["http://example.com/v1", "https://u:p@example.com", "ftp://x", "https://x?y", "https://[", "nonsense"],
 )
 def test_base_urls_are_https_but_on_this_machine(bench: Bench, url: str) -> None:
     bench.patch.setenv("TARDIS_DATASETS_URL", url)
@@ -266,6 +269,31 @@ def test_a_full_disk_ends_it_and_leaves_no_half(bench: Bench) -> None:
     assert bench.whole()
 
 
+def test_a_small_disk_gets_full_in_the_middle_of_a_file(bench: Bench) -> None:
+    small = bench.place / "small"
+    small.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(small)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        print("a small disk cannot be mounted here (needs root)")
+        pytest.skip("a small disk cannot be mounted here (needs root)")
+    big = gzip.compress(os.urandom(200_000), 1, mtime=0)
+    bench.serve({**FILES, dataset(DAYS[1]): big})
+    try:
+        done = bench.get(to=small, workers=1)
+        assert [file.wanted.date for file in done.files] == [DAYS[0], DAYS[-1]]
+        assert "No space left on device" in done.failures[0].words
+        assert "is not asked for" in done.failures[-1].words
+        left = [path.name for path in small.rglob("*") if path.is_file()]
+        assert left == ["BTCUSDT.csv.gz"] * 2
+        (path,) = (file.path for file in done.files if file.wanted.date == DAYS[0])
+        assert path.read_bytes() == FILES[dataset(DAYS[0])]
+        subprocess.run([command[0], "-o", "remount,size=1m", str(small)], check=True)
+        assert bench.get(to=small).complete
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def test_it_works_inside_a_running_loop(bench: Bench) -> None:
     bench.serve()
 
@@ -306,6 +334,26 @@ def test_the_command(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert sheepfold(["data", "download", "binance", "BTCUSDT", "trades", "2024-08-03", "2024-08-01"]) == 2
     assert sheepfold(["data", "info", "binance"]) == 0
     assert "BTCUSDT  from 2024-07-31  trades" in capsys.readouterr().out
+
+
+def test_a_terminal_gets_a_bar(bench: Bench) -> None:
+    bench.serve(faults=[Fault("*/2024/08/0[1-3]/*", -1, slow=200)])
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "framework", "data", "download", "binance", "BTCUSDT", "trades", *RANGE]
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen([*command, "--no-import"], stderr=theirs, stdout=subprocess.PIPE, env=env)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side is closed
+        while part := os.read(ours, 65_536):
+            shown += part
+    os.close(ours)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.read().startswith(b"5 files fetched")
+    assert process.wait() == 0
+    assert b" of 5 files, " in shown
+    assert b"\x1b[" in shown
 
 
 def test_the_server_by_hand_prints_its_environment_and_ends_on_sigterm(bench: Bench) -> None:

@@ -36,7 +36,11 @@ def faults() -> list[Fault]:
 
 @pytest.mark.parametrize("how", ["environment", "argument"])
 def test_the_key_is_shown_nowhere(
-    bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], how: str
+    bench: Bench,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    how: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     server = bench.serve(key=KEY, faults=faults())
@@ -53,7 +57,8 @@ def test_the_key_is_shown_nowhere(
     trace = traceback.TracebackException.from_exception(info.value, capture_locals=True)
     said += [repr(frame.locals) for frame in trace.stack if frame.filename != __file__] + [str(info.value)]
     if how == "environment":
-        assert sheepfold(["data", "download", "binance", "BTCUSDT", "trades", *RANGE, "--json", "--debug"]) == 4
+        words = ["data", "download", "binance", "BTCUSDT", "trades", *RANGE, "--json", "--debug"]
+        assert sheepfold(words) == 4
         assert sheepfold(["data", "info", "binance", "BTCUSDT", "--debug"]) == 0
     shown = capsys.readouterr()
     said += [shown.out, shown.err, caplog.text, json.dumps([list(one) for one in server.requests])]

@@ -150,7 +150,8 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path) -> None:
 
 
 def test_plain_csv_is_packed(bench: Bench) -> None:
-    (bench.place / "binance_trades_2024-08-01_BTCUSDT.csv").write_bytes(gzip.decompress(FILES[dataset(DAYS[1])]))
-    bench.serve([bench.place / "binance_trades_2024-08-01_BTCUSDT.csv"])
+    path = bench.place / "binance_trades_2024-08-01_BTCUSDT.csv"
+    path.write_bytes(gzip.decompress(FILES[dataset(DAYS[1])]))
+    bench.serve([path])
     assert bench.get(days=("2024-08-01", "2024-08-02")).complete
     assert bench.whole({dataset(DAYS[1]): FILES[dataset(DAYS[1])]})

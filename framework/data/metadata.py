@@ -112,7 +112,7 @@ def moment(value: Any) -> int | None:
 
 
 def ask(path: str, key: str | None = None, patience: Patience = QUICK) -> Any:
-    """Return the JSON answer of the API service.
+    """Return the JSON answer of the API service; only `/instruments` needs the key, and is sent it.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def ask(path: str, key: str | None = None, patience: Patience = QUICK) -> Any:
         It refuses, or does not answer; `status` says how (0 = no answer).
     """
     key = hidden(key)
-    base, secret = base_of(API), api_key(key)
+    base, secret = base_of(API), api_key(key) if path.startswith("instruments/") else None
 
     async def work() -> Any:
         async with Client(base, secret, patience) as client:
