@@ -168,6 +168,15 @@ def test_base_urls_are_https_but_on_this_machine(bench: Bench, url: str) -> None
         bench.get()
 
 
+def test_the_day_the_datasets_end_on_is_asked_for(bench: Bench) -> None:
+    """The service does not say whether `exportedUntil` is a day it has."""
+    server = bench.serve()
+    done = bench.get(days=("2024-08-03", "2024-08-06"), workers=1)
+    assert [one.wanted.date for one in done.failures] == ["2024-08-05"]
+    assert day_of(server.datasets[0]) == "2024-08-05"
+    assert len(done.files) == 2
+
+
 def test_a_pair_is_resolved_and_said(bench: Bench) -> None:
     bench.serve()
     done = bench.get("BTC-USDT")
@@ -210,11 +219,11 @@ def test_metadata_is_optional_and_what_was_kept_is_used(bench: Bench) -> None:
 
 
 def test_a_dry_run_fetches_nothing(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    server = bench.serve()
+    bench.serve()
     bench.get(days=("2024-08-01", "2024-08-02"))
-    before = len(server.datasets)
+    before = bench.found()
     done = bench.get(dry_run=True)
-    assert len(server.datasets) == before
+    assert bench.found() == before
     assert {str(wanted): count for wanted, count in done.sizes.items()} == {
         f"binance trades BTCUSDT {day}": len(FILES[dataset(day)]) for day in DAYS if day != "2024-08-01"
     }

@@ -119,7 +119,10 @@ def check_offer(venue: str, offer: Offer, kinds: list[str]) -> None:
 
 
 def check_range(known: Exchange, offer: Offer, days: list[int]) -> None:
-    """Refuse days before a symbol's first or after its last, or that are not exported yet."""
+    """Refuse days before a symbol's first or after its last, or that are not exported yet.
+
+    Whether the last midnight the service names is a day it has is not documented: that day is asked for.
+    """
     exported_from, exported_until = known.exported
     since = max((day for day in (offer.since, exported_from) if day is not None), default=None)
     until = min((day for day in (offer.until, exported_until) if day is not None), default=None)
@@ -129,7 +132,7 @@ def check_range(known: Exchange, offer: Offer, days: list[int]) -> None:
             f"dates: {what} begins {describe(since)}, {describe(days[0])} is before it; start later"
         )
     end = None if until is None else -(-until // DAY) * DAY
-    if end is not None and days[-1] >= end:
+    if end is not None and days[-1] > end:
         raise ConfigError(
             f"dates: {what} is there until {describe(end - DAY)}, {describe(days[-1])} is after it; "
             f"end the range at {describe(end)} (exclusive)"

@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
     def do_HEAD(self) -> None:
-        self.do_GET()
+        self.fail(404, "not found")  # as the real service is said to answer
 
     def do_GET(self) -> None:
         owner = self.server.owner
