@@ -46,7 +46,7 @@ def download(
 @data.command()
 def info(
     venue: Venue,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="One symbol.")] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="SYMBOL", help="One symbol.")] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Rules of that day.")] = None,
     store: StoreFolder = None, as_json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip

@@ -46,6 +46,7 @@ class Downloads:
     bytes : received
     sizes : {wanted file: bytes} the service told beforehand (dry run)
     keyed_days : days that need a key
+    stored : files that are not fetched because the store has their day (and the csv is gone)
     dry : True when nothing was fetched
     imported : number of files the store took in
     """
@@ -58,6 +59,7 @@ class Downloads:
     wanted: list[Wanted] = field(default_factory=list)
     sizes: dict[Wanted, int] = field(default_factory=dict)
     keyed_days: list[str] = field(default_factory=list)
+    stored: list[Wanted] = field(default_factory=list)
     bytes: int = 0
     dry: bool = False
     imported: int = 0
@@ -91,6 +93,7 @@ class Downloads:
         kept = len(self.files) - fetched
         parts = [f"{fetched} files fetched ({size(self.bytes)})"]
         parts += [f"{kept} were here already"] if kept else []
+        parts += [f"{len(self.stored)} are in the store"] if self.stored else []
         parts += [f"{self.imported} imported"] if self.imported else []
         parts += [f"{len(self.failures)} could not be had"] if self.failures else []
         parts += [f"{len(self.refused)} refused"] if self.refused else []
@@ -162,16 +165,18 @@ def download(
     home = store_folder(store)
     plan = plan_of(venue, symbols, kinds, start, stop, home, tell)
     folder = Path(to).expanduser() if to is not None else home / "_csv"
+    stored = in_store(plan, home, folder) if import_ and to is None else []
+    plan = plan.without(stored)
     fetcher = Fetcher(
         base, secret, folder, workers, patience or Patience(), largest, tell, progress or silent
     )  # fmt: skip
     for words in foreword(plan, secret is not None):
         tell(words)
     if dry_run:
-        return rehearsed(plan, fetcher)
+        return replace(rehearsed(plan, fetcher), stored=stored)
     check_folder(folder)
     run_apart(lambda: fetcher.run(plan.series))
-    done = outcome(plan, fetcher)
+    done = replace(outcome(plan, fetcher), stored=stored)
     if import_ and to is None:
         done = imported(done, home, tell)
     for words in done.problems():
@@ -219,6 +224,22 @@ def outcome(plan: Plan, fetcher: Fetcher) -> Downloads:
         gaps=plan.gaps(), remarks=plan.remarks, wanted=plan.files, keyed_days=plan.keyed_days,
         bytes=fetcher.meter.bytes,
     )  # fmt: skip
+
+
+def in_store(plan: Plan, home: Path, folder: Path) -> list[Wanted]:
+    """Return the files whose day the store has from a csv that is gone: whoever deletes those wants room."""
+    try:
+        from framework.data.store import Store
+    except ImportError:
+        return []
+    store = Store(home)
+    found = []
+    for wanted in plan.files:
+        if not wanted.path(folder).exists():
+            part = store.part(wanted.venue, wanted.kind, wanted.symbol, wanted.day)
+            if part is not None and part.source.endswith((".csv.gz", ".csv")):
+                found.append(wanted)
+    return found
 
 
 def imported(done: Downloads, home: Path, say: Say) -> Downloads:

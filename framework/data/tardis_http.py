@@ -24,6 +24,7 @@ MOST_WAITING = 3_600.0  # s of waits for one file, all together
 REDIRECTS = 5
 MOST_ERROR = 65_536  # bytes of an error's body that are read
 LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+AGENT = "Mozilla/5.0 (compatible; sheepfold)"  # the form that gateways before such services let through
 FINAL = (400, 401, 403, 404)
 
 
@@ -128,7 +129,7 @@ class Client:
 
     def _headers(self, url: str) -> dict[str, str]:
         """Return a request's headers: the key only where it belongs."""
-        headers = {"Accept-Encoding": "gzip", "User-Agent": "sheepfold"}
+        headers = {"Accept-Encoding": "gzip", "User-Agent": AGENT}
         if self.key is not None and origin_of(url) == self.base.origin:
             headers["Authorization"] = Secret(f"Bearer {self.key}")
         return headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from framework import symbols as forms
@@ -45,6 +45,12 @@ class Plan:
     def keyed_days(self) -> list[str]:
         """The days that need a key."""
         return sorted({wanted.date for wanted in self.files if not wanted.is_free})
+
+    def without(self, some: Iterable[Wanted]) -> Plan:
+        """Return the plan without some of its files."""
+        gone = set(some)
+        series = [[wanted for wanted in files if wanted not in gone] for files in self.series]
+        return replace(self, series=series)
 
     def gaps(self) -> list[str]:
         """Return the reported incidents of the range, a line each."""

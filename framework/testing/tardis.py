@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import gzip
+import hashlib
 import hmac
 import json
 import re
@@ -221,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             self.fail(404, f"there is no {entry.kind} of {entry.symbol} on {entry.day}")
             return
-        headers = {"Content-Type": "text/csv"}
+        headers = {"Content-Type": "text/csv", "x-md5": f'"{hashlib.md5(data).hexdigest()}"'}
         if owner.encoded:
             headers["Content-Encoding"] = "gzip"
         self.send_body(200, data, {**headers, **(fault.headers if fault else {})}, fault)
@@ -322,6 +323,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600.0, help="then it stops; default an hour")
     given = parser.parse_args()
     try:
+        if given.folder is None:
+            print("# making a SYNTHETIC sample, some seconds where it is the first time", flush=True)
         server = TardisServer(given.folder, feeds=given.feeds, port=given.port)
     except (ConfigError, DataError, OSError) as error:
         raise SystemExit(f"error: {error}") from None
