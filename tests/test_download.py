@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -157,6 +158,18 @@ def test_a_dry_run_fetches_nothing(bench: Bench, capsys: pytest.CaptureFixture[s
     assert "binance trades BTCUSDT 2024-08-01  is here\n" in out
     assert "BTCUSDT 2024-08-02  size unknown  (needs a key)" in out
     assert "5 files: 1 here, 0 B to fetch (0 files) and 4 of unknown size; 4 days need a key" in out
+
+
+def test_several_at_once_do_not_disturb_each_other(bench: Bench) -> None:
+    bench.serve(faults=[Fault("*/trades/*", -1, slow=300)])
+    done: list[bool] = []
+    threads = [threading.Thread(target=lambda: done.append(bench.get().complete)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [True] * 4
+    assert bench.whole(), "every file once, no leftover"
 
 
 def test_it_works_inside_a_running_loop(bench: Bench) -> None:

@@ -89,4 +89,5 @@ def test_the_file_is_what_the_server_sent_and_private(bench: Bench) -> None:
     bench.serve()
     bench.get(days=("2024-08-01", "2024-08-02"))
     assert bench.found() == {f"{dataset('2024-08-01')}.csv.gz": FILES[dataset("2024-08-01")]}
-    assert (bench.place / "store" / "_csv").stat().st_mode & 0o077 == 0
+    for folder in ("store", "store/_csv", "store/_meta"):
+        assert (bench.place / folder).stat().st_mode & 0o077 == 0

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from framework import symbols
 from framework.data.tardis_fetch import run_apart
-from framework.data.tardis_files import sync_folder
+from framework.data.tardis_files import make_private, sync_folder
 from framework.data.tardis_http import Client, Failed, Patience, read_json
 from framework.data.tardis_names import (
     API,
@@ -176,7 +176,7 @@ def venue_names() -> list[str]:
 def keep(path: Path, value: Any) -> None:
     """Keep an answer; a folder that cannot be written keeps nothing."""
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
             with part.open("x", encoding="utf-8") as file:

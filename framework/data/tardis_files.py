@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -175,7 +176,7 @@ def check_folder(folder: Path) -> None:
         It cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         probe = folder / f".write-{os.getpid()}-{secrets.token_hex(4)}{ENDING}"
         with probe.open("xb") as file:
             file.write(b"x")
@@ -183,6 +184,15 @@ def check_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder and those above it that are not there, for this user only."""
+    for one in (*reversed(folder.parents), folder):
+        if not one.exists():
+            one.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def check_inside(path: Path, folder: Path) -> None:

@@ -7,6 +7,7 @@ Retry-After says (more than 300 s = the quota is used up, final); every other fa
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import random
@@ -90,7 +91,7 @@ class Client:
         # proxies and certificates of the environment are for the outside world only
         outside = not base.is_loopback
         self._client = httpx.AsyncClient(
-            follow_redirects=False, trust_env=outside, verify=httpx.create_ssl_context(trust_env=outside),
+            follow_redirects=False, trust_env=outside, verify=tls(outside),
             limits=httpx.Limits(max_connections=workers, max_keepalive_connections=workers),
             timeout=httpx.Timeout(patience.silence, connect=patience.connect, pool=None),
         )  # fmt: skip
@@ -147,6 +148,14 @@ class Client:
         if inside and not self.base.is_loopback:
             raise Failed("is redirected to this machine; this is not followed", final=True)
         return target
+
+
+@functools.cache
+def tls(outside: bool) -> Any:
+    """Return the certificates connections are checked with: loading them takes longer than a small file."""
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=outside)
 
 
 def origin_of(url: str) -> tuple[str, str, int]:
