@@ -29,6 +29,7 @@ def download(
     start: First, stop: Last,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say files, sizes and keys.")] = False,
     no_import: Annotated[bool, typer.Option("--no-import", help="Keep the files, import nothing.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Of days the store has otherwise.")] = False,
     store: StoreFolder = None,
     to: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Put the files there; import nothing.")

@@ -32,6 +32,7 @@ def run_download(given: dict[str, Any], as_json: bool) -> int:
         done = download(
             given["venue"], given["symbols"], given["kinds"], given["start"], given["stop"],
             store=given["store"], to=given["to"], workers=given["workers"], import_=not given["no_import"],
+            replace=given["replace"],
             dry_run=given["dry_run"], say=say, progress=shown,
         )  # fmt: skip
     finally:

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def download(
     to: str | Path | None = None,
     workers: int = 20,
     import_: bool = True,
+    replace: bool = False,
     dry_run: bool = False,
     say: Say | None = None,
     progress: Callable[[Meter], None] | None = None,
@@ -142,6 +144,7 @@ def download(
         Put the files there instead, and import nothing.
     workers : files at a time
     import_ : import the files into the store
+    replace : let them take the place of days the store has from other files; else those are refused
     dry_run : fetch nothing; say which files, which sizes are known, which days need a key
     say : told in sentences what is found and what goes wrong
     progress : called with a `Meter` as bytes come
@@ -173,12 +176,12 @@ def download(
     for words in foreword(plan, secret is not None):
         tell(words)
     if dry_run:
-        return replace(rehearsed(plan, fetcher), stored=stored)
+        return dataclasses.replace(rehearsed(plan, fetcher), stored=stored)
     check_folder(folder)
     run_apart(lambda: fetcher.run(plan.series))
-    done = replace(outcome(plan, fetcher), stored=stored)
+    done = dataclasses.replace(outcome(plan, fetcher), stored=stored)
     if import_ and to is None:
-        done = imported(done, home, tell)
+        done = imported(done, home, replace)
     for words in done.problems():
         tell(words)
     return done
@@ -206,7 +209,7 @@ def rehearsed(plan: Plan, fetcher: Fetcher) -> Downloads:
         if (path := wanted.path(fetcher.folder)).is_file()
     ]
     there = {file.wanted for file in here}
-    fetcher.patience = replace(fetcher.patience, tries=1)
+    fetcher.patience = dataclasses.replace(fetcher.patience, tries=1)
     sizes = run_apart(lambda: fetcher.sizes([wanted for wanted in plan.files if wanted not in there]))
     return Downloads(
         here, gaps=plan.gaps(), remarks=plan.remarks, wanted=plan.files, sizes=sizes,
@@ -242,7 +245,7 @@ def in_store(plan: Plan, home: Path, folder: Path) -> list[Wanted]:
     return found
 
 
-def imported(done: Downloads, home: Path, say: Say) -> Downloads:
+def imported(done: Downloads, home: Path, replace: bool) -> Downloads:
     """Import the files that are here into the store, one by one: a bad day does not keep the others out."""
     try:
         from framework.data.store import Store
@@ -251,7 +254,8 @@ def imported(done: Downloads, home: Path, say: Say) -> Downloads:
     store, count, refused = Store(home), 0, []
     for file in done.files:
         try:
-            count += len(store.add_csv([file.path]))
+            added = store.add_csv([file.path], replace=replace)
+            count += sum(one.how != "same" for one in added)
         except FrameworkError as error:
             refused.append((file.path, str(error)))
-    return replace(done, imported=count, refused=refused)
+    return dataclasses.replace(done, imported=count, refused=refused)
