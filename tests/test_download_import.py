@@ -1,4 +1,4 @@
-"""Downloads go into the store: idempotent, a bad day keeps none of the others out, what is there is not fetched."""
+"""Downloads go into the store: once, a bad day keeps none of the others out, what is there is not fetched."""
 
 from __future__ import annotations
 
