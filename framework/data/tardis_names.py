@@ -215,8 +215,8 @@ def series_of(
 def store_folder(store: str | Path | None = None) -> Path:
     """Return the store's folder: as given, SHEEPFOLD_STORE, or the user's data folder."""
     if store is not None:
-        return Path(store).expanduser()
-    if named := os.environ.get("SHEEPFOLD_STORE", "").strip():
-        return Path(named).expanduser()
-    home = os.environ.get("XDG_DATA_HOME", "").strip() or "~/.local/share"
-    return Path(home).expanduser() / "sheepfold" / "data"
+        return Path(store)
+    if named := os.environ.get("SHEEPFOLD_STORE"):
+        return Path(named)
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "sheepfold" / "data"
