@@ -2,8 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 HELP = "Download, store, check and stream market data."
 
 data = typer.Typer(name="data", help=HELP, rich_markup_mode=None, no_args_is_help=True)
+
+Venue = Annotated[str, typer.Argument(metavar="VENUE", help="Tardis exchange id, like binance-futures.")]
+First = Annotated[str, typer.Argument(metavar="FROM", help="First day, UTC.")]
+Last = Annotated[str, typer.Argument(metavar="TO", help="Day before which it ends, UTC.")]
+StoreFolder = Annotated[
+    Path | None, typer.Option("--store", metavar="DIR", help="The store; default SHEEPFOLD_STORE.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@data.command()
+def download(
+    venue: Venue,
+    symbols: Annotated[str, typer.Argument(metavar="SYMBOLS", help="BTCUSDT, or several with commas.")],
+    kinds: Annotated[str, typer.Argument(metavar="KINDS", help="trades,incremental_book_L2,...")],
+    start: First, stop: Last,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say files, sizes and keys.")] = False,
+    no_import: Annotated[bool, typer.Option("--no-import", help="Keep the files, import nothing.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Of days the store has otherwise.")] = False,
+    store: StoreFolder = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Put the files there; import nothing.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Files at a time.")] = 20,
+    as_json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Fetch Tardis' day files (key: TARDIS_API_KEY; the first day of a month needs none) and import them."""
+    given = locals()
+    from framework.cli_data_download import run_download
+
+    return run_download(given, as_json)
+
+
+@data.command()
+def info(
+    venue: Venue,
+    symbol: Annotated[str | None, typer.Argument(metavar="SYMBOL", help="One symbol.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Rules of that day.")] = None,
+    store: StoreFolder = None, as_json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Say what an exchange offers: days, kinds, reported incidents, and the trading rules of a symbol."""
+    from framework.cli_data_download import show_info
+
+    return show_info(venue, symbol, as_of, store, as_json)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-SECRETS = ("HOLYSHEEP_API_KEY",)
+SECRETS = ("HOLYSHEEP_API_KEY", "TARDIS_API_KEY")
 SHORTEST = 6  # characters; a shorter secret would be found in any text
 BLOT = "***"
 DEEPEST = 50  # levels of a JSON value that are kept
@@ -26,17 +26,34 @@ _UNICODE = re.compile(r"\\+u00([0-7][0-9a-fA-F])")
 _UNSEEN = re.compile(f"[{_INVISIBLE}]")
 
 
+class Secret(str):
+    """Text that does not show itself in a repr, a traceback with locals, or a log of headers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+_given: dict[str, Secret] = {}  # keys that came as an argument, by the name of their variable
+
+
+def remember(variable: str, secret: str) -> None:
+    """Keep a key that was given as an argument out of texts and logs too, as long as the process lasts."""
+    _given[variable] = Secret(secret)
+
+
 def secret_in(text: str) -> str | None:
     """Return the name of the variable whose secret `text` holds, or None."""
-    for variable in SECRETS:
+    for variable in (*SECRETS, *_given):
         if _holds(text, variable):
             return variable
     return None
 
 
 def blot(text: str) -> str:
-    """Return text with the secrets of the environment replaced by ***."""
-    for variable in SECRETS:
+    """Return text with the secrets of the environment, and those remembered, replaced by ***."""
+    for variable in (*SECRETS, *_given):
         if _holds(text, variable):
             text = _pattern(_secret(variable)).sub(BLOT, text)
             text = BLOT if _holds(text, variable) else text  # in a form that is found but not cut out
@@ -66,7 +83,7 @@ class Discreet(logging.Filter):
 
 
 def _secret(variable: str) -> str:
-    secret = os.environ.get(variable, "").strip()
+    secret = _given[variable] if variable in _given else os.environ.get(variable, "").strip()
     return secret if len(secret) >= SHORTEST else ""
 
 

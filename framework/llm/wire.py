@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from framework.errors import ConfigError, VenueError
 from framework.llm.record import Record, Reply, canonical
-from framework.llm.redact import blot, clean
+from framework.llm.redact import Secret, blot, clean
 from framework.llm.signal import plain_text
 from framework.llm.transport import Answer, TooLarge, Transport, TransportError
 
@@ -34,15 +34,6 @@ LONGEST_WAIT = 120.0  # s; a relay that asks for more is not asked again
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 8.0  # s; upper ends of the jitter
 
 _ENVELOPE = frozenset({"choices", "model", "system_fingerprint", "id", "usage"})
-
-
-class Secret(str):
-    """Text that does not show itself in a repr, a traceback with locals, or a log of headers."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
 
 
 class Unanswered(Exception):

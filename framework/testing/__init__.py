@@ -1,4 +1,4 @@
-"""What users' own tests can start too: a loopback HolySheep, and checks of strategies.
+"""What users' own tests can start too: loopback HolySheep and Tardis, and checks of strategies.
 
 Names are imported when they are first used.
 """
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from framework.testing.holysheep import HolySheepServer, Scripted
     from framework.testing.rehearsal import Report, check_strategy
+    from framework.testing.tardis import Fault, TardisServer
 
 _HOME = {
-    "HolySheepServer": "holysheep", "Report": "rehearsal", "Scripted": "holysheep",
-    "check_strategy": "rehearsal",
+    "Fault": "tardis", "HolySheepServer": "holysheep", "Report": "rehearsal", "Scripted": "holysheep",
+    "TardisServer": "tardis", "check_strategy": "rehearsal",
 }  # fmt: skip
 
-__all__ = ["HolySheepServer", "Report", "Scripted", "check_strategy"]
+__all__ = ["Fault", "HolySheepServer", "Report", "Scripted", "TardisServer", "check_strategy"]
 
 
 def __getattr__(name: str) -> Any:
