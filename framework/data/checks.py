@@ -161,7 +161,8 @@ def write_json(path: Path, data: Any) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); make room or check the rights") from None
+        what = f"cannot be written ({error.strerror}); make room or check the rights"
+        raise DataError(f"{path}: {what}") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -61,7 +61,7 @@ def waive(
         One a part; a new waiver of a part takes the place of its old one.
     """
     reason = check_reason(why)
-    several = [parts] if hasattr(parts, "file_sha256") else list(parts)  # type: ignore[arg-type]
+    several: list[Day] = list(parts) if isinstance(parts, Iterable) else [parts]
     wanted = None if codes is None else list(codes)
     made = [one for part in several if (one := made_for(store, part, reason, wanted)) is not None]
     if not made:
