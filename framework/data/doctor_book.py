@@ -27,8 +27,8 @@ from framework.jit import entry, kernel
 from framework.records import MESSAGE
 
 DONE, TABLE = 0, 2
-BUCKET = 100_000  # us
-BUCKETS = 864_000  # of a day
+BUCKET = 200_000  # us
+BUCKETS = 432_000  # of a day
 MOST_STALE = 256  # levels that were removed and not yet deleted by the feed
 
 OWN = (

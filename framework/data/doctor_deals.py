@@ -20,7 +20,7 @@ BLOCK = 64  # trades whose median is the local price
 FAR, TIMES = 0.005, 10.0  # an outlier is so far from it, and so many times the local spread
 ALONE = 2  # of the five trades on each side so many at most are near an outlier
 MOST = 10_000  # candidates looked at one by one in a chunk
-REACH, LONGEST = 10, 600  # buckets of time around a trade; longest delay that is followed
+REACH, LONGEST = 5, 300  # buckets around a trade (1 s); the longest delay that is followed (1 min)
 OFF_SHARE = 0.002  # of the price: so far outside the best prices is off the book
 JUMP = 0.02  # of a mark or index price from row to row
 STALE = 300 * 1_000_000  # us with rows in which mark, index and last price stand still
@@ -189,11 +189,11 @@ def fill(book: TopWatch) -> None:
 
 
 def compare(book: TopWatch, quotes: TopWatch, step: float) -> dict[str, int]:
-    """Return how often two books' best prices lie apart: tenths of a second compared, and differing."""
+    """Return how often two books' best prices lie apart: buckets compared, and differing."""
     state = np.zeros(1, doctor_against.STATE)
     c = state[0]
     c["first"], c["last"] = max(book.span[0], quotes.span[0]), min(book.span[1], quotes.span[1])
-    c["day"], c["reach"], c["step"] = book["day"], 3, step * 1.001
+    c["day"], c["reach"], c["step"] = book["day"], 2, step * 1.001
     none = np.zeros(1, np.int64)
     tops = doctor_against.Against(state, book.tops, quotes.tops, none, none, book.tops["bid"])
     run(doctor_against.compare_tops, tops)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = 0.01  # share of trades whose side is not known above which flow is doubtful
 CROSSED, BROKEN = 0.001, 0.2  # share of the time: above the first a warning, above the second no book
+FOUGHT = 0.1  # levels that had to go a message: above it two books are mixed
 ONE_SIDED = 0.01
 DIFFER, BROKEN_TOPS = 0.01, 0.5  # share of the time two books' best prices lie apart
 LATE = 60 * S  # a book that begins so late
@@ -48,7 +49,10 @@ def cross(top: TopWatch, to: Finder, code: str, count: str, time: str, longest: 
         return
     share = top[time] / max(top["known"], 1)
     some = share > CROSSED or top[longest] > S or not top["known"]
-    severity = REFUSE if share > BROKEN else WARN if some else INFO
+    fought = (
+        not top["crossed"] or top["crossed"] > FOUGHT * top["seen"]
+    )  # one level left for hours is no refusal
+    severity = REFUSE if share > BROKEN and fought else WARN if some else INFO
     fix = (
         "the newer side wins in a run; look at what the older levels are"
         if severity != REFUSE

@@ -87,9 +87,12 @@ class Clock:
 
     def by_minute(self, shares: Sequence[float]) -> tuple[list[int], list[list[float]]]:
         """Return the minutes with rows, and the quantiles of the latency in each."""
-        table = self.histogram.reshape(MINUTES, BINS)
-        minutes = np.flatnonzero(table.any(axis=1))
-        return minutes.tolist(), [spread(table[m], shares) for m in minutes]
+        total = np.cumsum(self.histogram.reshape(MINUTES, BINS), axis=1)
+        minutes = np.flatnonzero(total[:, -1])
+        total = total[minutes]
+        places = [(total < np.maximum(share * total[:, -1:], 1)).sum(axis=1) for share in shares]
+        values = np.array([middle(step - TOP_BIN) for step in range(BINS)])
+        return minutes.tolist(), values[np.stack(places, axis=1)].tolist() if len(minutes) else []
 
     def drift(self) -> float:
         """Return by how much the least latency of a minute moves in the day, us.
@@ -180,7 +183,9 @@ class TopWatch:
     Attributes
     ----------
     tops : (BUCKETS,) of TOP
-        The range of the best prices in each tenth of a second of the day, and the last ones.
+        The range of the best prices in each fifth of a second of the day, and the last ones.
+    span : (int, int)
+        First and last bucket with a best price, once the file is read; (0, -1) where there is none.
     """
 
     kernels = (doctor_book.watch_views, doctor_book.finish_views)
@@ -191,6 +196,7 @@ class TopWatch:
         self.tops = np.full(doctor_book.BUCKETS, np.nan, doctor_book.TOP)
         self.stale = np.zeros(doctor_book.MOST_STALE, np.int64)
         self.heaped = np.zeros(2, np.int64)
+        self.span = (0, -1)
         self.take_table(4)
         none = np.zeros(0)
         self.rows: list[Rows] = [none] * 6
@@ -227,12 +233,8 @@ class TopWatch:
     def finish(self) -> None:
         """End what is still open."""
         self.call(self.kernels[1])
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """First and last bucket with a best price; (0, -1) where there is none."""
         seen = np.flatnonzero(~(np.isnan(self.tops["bid"]) & np.isnan(self.tops["ask"])))
-        return (int(seen[0]), int(seen[-1])) if len(seen) else (0, -1)
+        self.span = (int(seen[0]), int(seen[-1])) if len(seen) else (0, -1)
 
 
 class BookWatch(TopWatch):
