@@ -1,6 +1,6 @@
-"""Tick files of a made day without fault, and faults planted into them, each with the code it must be found by.
+"""Tick files of a made day without fault, and faults planted into them, each with the code it is found by.
 
-`python -m tests.planted_faults`: plants each, prints what the doctor says; exit code 1 where it does not find it.
+`python -m tests.planted_faults`: plants each, prints what the doctor says; exit code 1 where one is not found.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def whole_day(day: int = DAY, seed: int = 7) -> tuple[tuple[str, tuple[tuple[str
         local = day + n * STEP + rng.randrange(200_000, 900_000)
         ts = local - rng.randrange(4_000, 9_000)
         mid += rng.choice((-1, 0, 0, 1))
-        wanted = {("bid", mid - 1 - i): 5 + i for i in range(8)} | {("ask", mid + 1 + i): 5 + i for i in range(8)}
+        wanted = {("bid", mid - 1 - i): 5 + i for i in range(8)} | {
+            ("ask", mid + 1 + i): 5 + i for i in range(8)
+        }
         wanted[rng.choice(list(wanted))] = rng.randrange(1, 5_000)
         new = {key: 0 for key in book if key not in wanted} | {
             key: lots for key, lots in wanted.items() if book.get(key) != lots
@@ -259,7 +261,8 @@ FAULTS = [
           (TRADES,), each(TRADES, lambda n, row: row.__setitem__(3, "unknown"), 20)),
     Fault("the snapshot comes late", "before_snapshot", WARN, (L2,), late_snapshot),
     Fault("no snapshot", "no_snapshot", REFUSE, (L2,), each(L2, lambda n, row: row.__setitem__(2, "false"))),
-    Fault("snapshots only", "snapshot_only", INFO, (L2,), each(L2, lambda n, row: row.__setitem__(2, "true"))),
+    Fault("snapshots only", "snapshot_only", INFO,
+          (L2,), each(L2, lambda n, row: row.__setitem__(2, "true"))),
     Fault("half a snapshot", "one_sided_snapshot", WARN, (L2,), half_snapshot),
     Fault("no asks for an hour", "one_sided", WARN, (L2,), no_asks),
     Fault("snapshots again and again", "resets", WARN, (L2,), resets),
@@ -307,8 +310,10 @@ DAMAGES = [
            lambda text: (packed := bytearray(gzip.compress(text, 1)))[:-6] + b"\0\0" + packed[-4:]),
     Damage("columns of another kind", "wrong_header",
            lambda text: gzip.compress(text.replace(b"local_timestamp", b"arrival", 1), 1)),
-    Damage("another symbol", "wrong_symbol", lambda text: gzip.compress(text.replace(b"AAABBB", b"AAACCC"), 1)),
-    Damage("another exchange", "wrong_exchange", lambda text: gzip.compress(text.replace(b"made,", b"kraken,"), 1)),
+    Damage("another symbol", "wrong_symbol",
+           lambda text: gzip.compress(text.replace(b"AAABBB", b"AAACCC"), 1)),
+    Damage("another exchange", "wrong_exchange",
+           lambda text: gzip.compress(text.replace(b"made,", b"kraken,"), 1)),
     Damage("text and no number", "unreadable", lambda text: gzip.compress(text.replace(b",1000.", b",x"), 1)),
 ]  # fmt: skip
 

@@ -137,16 +137,11 @@ def outliers(price: Rows) -> tuple[Rows, float]:
     n = len(price)
     if n < 8:
         return np.zeros(0, np.int64), 0.0
-    blocks = -(-n // BLOCK)
-    padded = np.concatenate([price, np.full(blocks * BLOCK - n, np.nan)]).reshape(blocks, BLOCK)
-    if blocks > 1:
-        padded[-1] = price[-BLOCK:]
-    middle = np.nanmedian(padded, axis=1)
-    around = np.nanmedian(np.abs(padded - middle[:, None]), axis=1)
+    middle, around = medians(price)
     step = np.abs(np.diff(middle))
     wide = np.maximum(np.concatenate([[0.0], step]), np.concatenate([step, [0.0]]))
     wide = np.maximum(wide, around)
-    block = np.arange(n) // BLOCK
+    block = np.minimum(np.arange(n) // BLOCK, len(middle) - 1)
     away = np.abs(price - middle[block])
     rows = np.flatnonzero((away > FAR * middle[block]) & (away > TIMES * wide[block]))[:MOST]
     if not len(rows):
@@ -156,6 +151,21 @@ def outliers(price: Rows) -> tuple[Rows, float]:
     close = np.abs(price[np.clip(near, 0, n - 1)] - price[rows][:, None]) < away[rows][:, None] / 2
     rows = rows[(close & inside).sum(axis=1) <= ALONE]
     return rows, float((away[rows] / middle[block[rows]]).max()) if len(rows) else 0.0
+
+
+def medians(price: Rows) -> tuple[Rows, Rows]:
+    """Return the median of each block of trades (the last one reaches back to be whole), and of the distances
+    from it.
+    """
+    if len(price) < BLOCK:
+        table = price[None, :]
+    else:
+        whole = len(price) // BLOCK * BLOCK
+        table = price[:whole].reshape(-1, BLOCK)
+        if whole < len(price):
+            table = np.concatenate([table, price[None, -BLOCK:]])
+    middle = np.median(table, axis=1)
+    return middle, np.median(np.abs(table - middle[:, None]), axis=1)
 
 
 class OffBook:
@@ -193,12 +203,18 @@ def compare(book: TopWatch, quotes: TopWatch, step: float) -> dict[str, int]:
     state = np.zeros(1, doctor_against.STATE)
     c = state[0]
     c["first"], c["last"] = max(book.span[0], quotes.span[0]), min(book.span[1], quotes.span[1])
-    c["day"], c["reach"], c["step"] = book["day"], 2, step * 1.001
+    c["day"], c["reach"], c["step"] = book["day"], reach_of(book, quotes), step * 1.001
     none = np.zeros(1, np.int64)
     tops = doctor_against.Against(state, book.tops, quotes.tops, none, none, book.tops["bid"])
     run(doctor_against.compare_tops, tops)
     found = {name: int(c[name]) for name in ("compared", "differ", "differ_at", "longest_run", "longest_at")}
     return {**found, "longest_us": found["longest_run"] * BUCKET}
+
+
+def reach_of(*books: TopWatch) -> int:
+    """Return within how many buckets two books must meet: two of the slower one's messages, 0.4 to 2 s."""
+    waits = [book["known"] / max(book["seen"], 1) for book in books]
+    return min(max(round(2.0 * max(waits) / BUCKET) + 1, 2), 10)
 
 
 class Ticker:

@@ -219,14 +219,11 @@ class Exam:
             self.findings = (self.refused,)
             return
         if not self.rows:
-            to.add(
-                "empty_day",
-                WARN,
-                0,
-                0,
-                -1,
-                "no row: the venue was away or the symbol did not trade; a run sees nothing of that day",
+            told = self.incident_in(self.day_us, self.day_us + DAY // MICROSECOND)
+            why = (
+                "the venue reported an incident" if told else "the venue was away or the symbol did not trade"
             )
+            to.add("empty_day", WARN, 0, 0, -1, f"no row: {why}; a run sees nothing of that day")
             self.findings = in_order(to.found)
             return
         judge_times(self, to)

@@ -22,6 +22,7 @@ AHEAD = 100 * MS  # exchange time so far after arrival is a clock, and no jitter
 DRIFT = 250 * MS
 SLOW = 10 * S  # half of the rows arriving later than that is no live recording
 REFUSALS = (
+    ("grouped", r"is a file of many symbols"),
     ("wrong_exchange", r"exchange = .*: is not "),
     ("wrong_symbol", r"symbol = .*: is not "),
     ("wrong_day", r"local_timestamp = .* is not in "),
@@ -76,7 +77,8 @@ def refusal(error: DataError) -> Finding:
     text = str(error)
     code = next((code for code, pattern in REFUSALS if re.search(pattern, text)), "unreadable")
     row = ROW.search(text)
-    return Finding(code, REFUSE, 1, int(row[1]) if row else 0, -1, text)
+    severity = WARN if code == "grouped" else REFUSE  # nothing is wrong with it: it was not looked at
+    return Finding(code, severity, 1, int(row[1]) if row else 0, -1, text)
 
 
 def judge_times(exam: Exam, to: Finder) -> None:
@@ -93,15 +95,13 @@ def judge_times(exam: Exam, to: Finder) -> None:
             "arrival; download the day again",
         )
     if clock["outside"]:
+        named = exam.source.day is not None
         to.add(
-            "wrong_day",
-            REFUSE,
-            clock["outside"],
-            clock["outside_row"],
-            clock["outside_at"],
+            "wrong_day" if named else "several_days", REFUSE if named else WARN, clock["outside"],
+            clock["outside_row"], clock["outside_at"],
             f"{several(clock['outside'], 'row')} outside {exam.date}; split files by the UTC day of "
-            "local_timestamp",
-        )
+            "local_timestamp, and name the day in the file's name",
+        )  # fmt: skip
     limit = silence_limit(exam)
     first, last = clock["first"], clock["local"]
     late, early = first - exam.day_us > limit, exam.day_us + DAY_US - last > limit

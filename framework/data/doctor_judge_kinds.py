@@ -96,7 +96,22 @@ def judge_changes(exam: Exam, to: Finder) -> None:
             f"{several(top['skipped'], 'row')} before the first snapshot, {clock_words(late)} in all; they "
             "are left out",
         )
-    if top["all_snapshot"] == rows and top["snapshots"] > 1:
+    judge_snapshots(exam, top, to)
+    if top["noops"] > 0.5 * rows:
+        to.add(
+            "repeated_rows",
+            WARN,
+            top["noops"],
+            0,
+            -1,
+            f"{share_words(top['noops'], rows)} of the rows set a level to what it is already: the file "
+            "holds rows twice, or another program made it",
+        )
+
+
+def judge_snapshots(exam: Exam, top: TopWatch, to: Finder) -> None:
+    """Judge how often the whole book is sent, and whether it is whole."""
+    if top["all_snapshot"] == exam.rows and top["snapshots"] > 1:
         to.add(
             "snapshot_only",
             INFO,
@@ -125,16 +140,6 @@ def judge_changes(exam: Exam, to: Finder) -> None:
             top["first_snapshot"],
             f"{several(top['one_sided'], 'snapshot')} with an empty side; the book is half until changes "
             "fill it",
-        )
-    if top["noops"] > 0.5 * rows:
-        to.add(
-            "repeated_rows",
-            WARN,
-            top["noops"],
-            0,
-            -1,
-            f"{share_words(top['noops'], rows)} of the rows set a level to what it is already: the file "
-            "holds rows twice, or another program made it",
         )
 
 

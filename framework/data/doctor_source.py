@@ -18,6 +18,7 @@ from framework.times import DAY, MICROSECOND, format_time, parse_time
 if TYPE_CHECKING:
     import polars as pl
 
+FOREVER = 2**62  # us: an incident that is not over
 GROUPS = ("PERPETUALS", "FUTURES", "OPTIONS", "SPOT")
 
 
@@ -144,7 +145,13 @@ def csv_frames(file: TickFile, what: Instrument | None) -> Iterator[pl.DataFrame
     from framework.data.tardis_csv import first_row
 
     found = first_row(file)
-    if found and file.instrument and file.instrument[1] not in GROUPS:
+    if found and file.instrument and file.instrument[1] in GROUPS:
+        raise DataError(
+            f"{file.path}: is a file of many symbols and was not checked; sheepfold data import "
+            "splits it, then "
+            "check the store"
+        )
+    if found and file.instrument:
         place, cells = found
         venue, symbol = file.instrument
         if cells[0] != venue:
@@ -201,7 +208,7 @@ def incidents_of(house: Any, venue: str) -> list[tuple[int, int]]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         reports = data.get("incidentReports") or []
-        return [(moment(one["from"]), moment(one["to"])) for one in reports if one.get("to")]
+        return [(moment(one["from"]), moment(one["to"]) if one.get("to") else FOREVER) for one in reports]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, FrameworkError):
         return []  # not fetched, or not readable: gaps stay without an explanation
 
