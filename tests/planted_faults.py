@@ -1,6 +1,6 @@
 """Tick files of a made day without fault, and faults planted into them, each with the code it is found by.
 
-`python -m tests.planted_faults`: plants each, prints what the doctor says; exit code 1 where one is not found.
+`python -m tests.planted_faults`: plants each, prints what the doctor says; exit code 1 if one is missed.
 """
 
 from __future__ import annotations

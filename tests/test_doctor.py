@@ -1,4 +1,4 @@
-"""The data doctor finds planted faults and has no complaint about clean files; every bad file has a verdict."""
+"""The data doctor finds planted faults and has no complaint of clean files; every bad file has a verdict."""
 
 from __future__ import annotations
 

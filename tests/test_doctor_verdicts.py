@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from framework.cli import main
@@ -21,9 +23,10 @@ from framework.data.checks import (
     verdict_path,
 )
 from framework.data.doctor import check
+from framework.data.schema import COLUMNS
 from framework.data.waivers import read_waivers, standing, waive, waiver_of
 from framework.errors import ConfigError, DataError
-from tests.planted_faults import FAULTS, L2, TRADES, clean, write
+from tests.planted_faults import FAULTS, L2, TICKER, TRADES, clean, write
 from tests.tick_files import DAY, csv_text, save
 
 BAD = Finding("crossed", REFUSE, 3, 7, DAY * 1_000, "crossed; get the day again")
@@ -209,3 +212,63 @@ def test_a_grouped_file_is_told_apart(tmp_path: Path) -> None:
     done = check(path.rename(path.with_name("made_trades_2023-04-05_PERPETUALS.csv.gz")))
     assert done.codes() == {"grouped"}
     assert done.verdict == WARN
+
+
+class Shelf:
+    """A store in memory: parts with frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.held: dict[tuple[str, int], list[pl.DataFrame]] = {}
+
+    def put(self, kind: str, rows: list[list[str]], day: int = DAY) -> None:
+        """Keep the rows of a day, in two frames, as a store has them."""
+        names = COLUMNS[kind][2:]
+        times = [name for name in names if name.endswith("timestamp")]
+        frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row").with_columns(
+            pl.col(times).cast(pl.Int64).cast(pl.Datetime("us", "UTC")),
+            pl.col([name for name in names if name not in (*times, "id", "side")]).cast(pl.Float64),
+        )
+        self.held[kind, day * 1_000] = [frame[:1_000], frame[1_000:]]
+
+    def parts(self) -> list[Part]:
+        """Return the parts."""
+        return [
+            Part(self.folder / "made" / kind / "AAABBB" / f"{day}.parquet", kind=kind, day=day)
+            for kind, day in self.held
+        ]
+
+    def frames(self, part: Part) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a part."""
+        yield from self.held[part.kind, part.day]
+
+
+def test_a_store_keeps_what_was_found(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    files = clean(TRADES, TICKER)
+    files[TRADES][2_000][4] = "1030.0"
+    shelf.put(TRADES, files[TRADES])
+    shelf.put(TICKER, files[TICKER])
+    done = check("made:AAABBB", store=shelf)
+    assert [(exam.kind, exam.verdict) for exam in done.exams] == [(TICKER, "clean"), (TRADES, "warn")]
+    verdicts = {part.kind: verdict_of(shelf, part) for part in shelf.parts()}
+    assert [f.code for f in verdicts[TRADES].findings] == ["outlier_price", "off_book"]  # type: ignore[union-attr]
+    assert verdicts[TICKER].verdict == "clean"  # type: ignore[union-attr]
+    assert [one.kind for one in waive(shelf, shelf.parts(), "seen")] == [TRADES]
+    check("made:AAABBB", store=shelf, kinds=TICKER, save=False)
+    with pytest.raises(DataError, match="holds nothing of made:CCC"):
+        check("made:CCC", store=shelf)
+
+
+def test_a_gap_the_venue_reported(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    files = clean(TRADES)
+    next(f for f in FAULTS if f.code == "id_jump").plant(files)
+    shelf.put(TRADES, files[TRADES])
+    assert check(store=shelf).codes(WARN) == {"gap", "id_jump"}
+    reports = [{"from": "2023-04-05T09:55:00.000Z", "to": "2023-04-05T10:30:00.000Z", "details": "down"}]
+    (tmp_path / "_meta").mkdir()
+    (tmp_path / "_meta" / "made.json").write_text(json.dumps({"incidentReports": reports}))
+    done = check(store=shelf)
+    assert done.codes(WARN) == {"id_jump"}
+    assert done.codes(INFO) == {"incident"}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.data.doctor import check
     from framework.data.tardis_csv import from_tardis
+    from framework.data.waivers import waive
 
-__all__ = ["from_tardis"]
+_HOME = {"check": "doctor", "from_tardis": "tardis_csv", "waive": "waivers"}
+
+__all__ = ["check", "from_tardis", "waive"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the readers when they are first used: they compile kernels."""
-    if name != "from_tardis":
+    """Import what is public when it is first used: readers compile kernels."""
+    if name not in _HOME:
         raise AttributeError(f"module 'framework.data' has no attribute {name!r}")
-    from framework.data.tardis_csv import from_tardis
-
-    return from_tardis
+    return getattr(importlib.import_module(f"framework.data.{_HOME[name]}"), name)

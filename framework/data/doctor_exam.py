@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from framework.data.checks import INFO, WARN, Finding, in_order, verdict_word
 from framework.data.doctor_book import BUCKET
 from framework.data.doctor_deals import Deals, OffBook, Ticker, compare, fill, outliers
-from framework.data.doctor_judge import Finder, at, judge_clocks, judge_numbers, judge_times, refusal
+from framework.data.doctor_judge import (
+    Finder,
+    at,
+    judge_clocks,
+    judge_numbers,
+    judge_times,
+    refusal,
+    silence_limit,
+)
 from framework.data.doctor_judge_kinds import (
     judge_changes,
     judge_compared,
@@ -32,6 +40,8 @@ if TYPE_CHECKING:
 
 Rows = NDArray[Any]
 CURVE = 1_500  # points of a curve in the picture
+MINUTE_US = 60_000_000
+LONG = 360 * MINUTE_US  # a span whose latency is drawn in steps of ten minutes
 TOP_COLUMNS = {
     **dict.fromkeys(("quotes", "book_ticker"), ("bid_price", "ask_price", "bid_amount", "ask_amount")),
     **dict.fromkeys(
@@ -66,8 +76,10 @@ class Exam:
         Rows, and the first and last local_timestamp in us (0 without rows).
     findings : tuple of Finding
         The worst first.
-    latency : (minutes, quantiles)
-        Minutes of the day with rows; 1 %, 50 % and 99 % of the latency in each, us.
+    latency : (us, quantiles)
+        Times of the day, one a minute or (of long spans) ten; 1 %, 50 % and 99 % of the latency then, us.
+    silences : list of (start, end)
+        Times without a row that are too long for this file, us.
     curve : dict of arrays
         ts (us), bid, ask: the best prices through the day; empty for kinds without.
     """
@@ -79,6 +91,7 @@ class Exam:
     findings: tuple[Finding, ...] = ()
     latency: tuple[list[int], list[list[float]]] = ((), ())  # type: ignore[assignment]
     overall: list[float] = field(default_factory=list)
+    silences: list[tuple[int, int]] = field(default_factory=list)
     curve: dict[str, Rows] = field(default_factory=dict)
     day: int = 0
     top: TopWatch | None = None
@@ -143,7 +156,7 @@ class Exam:
                 if len(frame):
                     self.add(frame, book)
         except DataError as error:
-            self.refused = refusal(error)
+            self.refused = refusal(error, self.source.path)
         if self.top is not None:
             self.top.finish()
             fill(self.top)
@@ -167,7 +180,7 @@ class Exam:
             self.price.add(price)
             self.amount.add(amount)
             if isinstance(self.top, BookWatch):
-                self.top.add_changes(local, snapshot, flags(frame["side"].cast(str) == "ask"), price, amount)
+                self.top.add_changes(local, snapshot, flags(frame["side"] == "ask"), price, amount)
             if self.deals is not None:
                 self.deals.add(frame, local, price)
             if self.off is not None:
@@ -242,7 +255,11 @@ class Exam:
         self.judge_quotes(to)
         self.findings = in_order([*to.found, *self.extra.found])
         self.overall = self.clock.quantiles((0.01, 0.5, 0.99))
-        self.latency = self.clock.by_minute((0.01, 0.5, 0.99))
+        step = 10 if self.last - self.first > LONG else 1
+        groups, quantiles = self.clock.by_minute((0.01, 0.5, 0.99), step)
+        self.latency = [self.day_us + (2 * n + 1) * step * MINUTE_US // 2 for n in groups], quantiles
+        limit = silence_limit(self)
+        self.silences = [(a, b) for a, b, _ in self.clock.gaps if b - a > limit]
 
     def judge_quotes(self, to: Finder) -> None:
         """Judge best prices that stand alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framework.data.checks import INFO, REFUSE, WARN, Finding
@@ -36,7 +37,7 @@ REFUSALS = (
     ("wrong_header", r"header|the columns|byte order mark|quoted column"),
     ("altered", r"sha256|hash|import again|sheepfold data verify"),
 )
-ROW = re.compile(r": row (\d+): ")
+ROW = re.compile(r"(?:^|: )row (\d+): ")
 
 
 def clock_words(us: float) -> str:
@@ -72,9 +73,9 @@ class Finder:
         self.found.append(Finding(code, severity, int(count), int(row), ts, words))
 
 
-def refusal(error: DataError) -> Finding:
-    """Return the careful reader's refusal as a finding."""
-    text = str(error)
+def refusal(error: DataError, path: Path | None) -> Finding:
+    """Return the careful reader's refusal as a finding; what it names is the file that was looked at."""
+    text = str(error).removeprefix(f"{path}: ")
     code = next((code for code, pattern in REFUSALS if re.search(pattern, text)), "unreadable")
     row = ROW.search(text)
     severity = WARN if code == "grouped" else REFUSE  # nothing is wrong with it: it was not looked at

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from framework.data.doctor import Checkup
+    from framework.data.doctor import Checkup, Missing
     from framework.data.doctor_exam import Exam
 
 Rows = NDArray[Any]
@@ -41,8 +41,8 @@ STYLE: dict[str, Any] = {
 }  # fmt: skip
 DAY_US = DAY // MICROSECOND
 SLOT = DAY_US // SLOTS
-DPI, LANES = 130, 40
-POINTS = 4_000
+DPI, COLUMNS = 130, 700  # dots an inch; steps of a lane
+PALE = "#f3d6cf"
 
 
 def picture(done: Checkup) -> bytes:
@@ -82,8 +82,10 @@ def draw(done: Checkup) -> Figure:
     axes = iter(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
     low, high = span(exams)
     figure.suptitle(f"{drawable(name)}   {heading(done)}", x=0.01, ha="left", fontsize=12, fontweight="bold")
+    who = {(exam.source.venue, exam.source.symbol) for exam in exams}
+    gone = [one for one in done.missing if (one.venue, one.symbol) in who]
     first = next(axes)
-    coverage(first, exams, lanes)
+    coverage(first, exams, lanes, gone)
     last = first
     if spread:
         best = min({exam.kind for exam in curves}, key=list(COLOURS).index)
@@ -130,40 +132,50 @@ def span(exams: list[Exam]) -> tuple[float, float]:
         days = [exam.day_us for exam in exams] or [0]
         return min(days) / DAY_US, (max(days) + DAY_US) / DAY_US
     low, high = min(e.first for e in have), max(e.last for e in have)
-    room = max((high - low) * 0.01, 1_000_000)
-    return (low - room) / DAY_US, (high + room) / DAY_US
+    return low / DAY_US, max(high, low + 1_000_000) / DAY_US
 
 
-def coverage(ax: Axes, exams: list[Exam], lanes: list[str]) -> None:
+def coverage(ax: Axes, exams: list[Exam], lanes: list[str], gone: list[Missing]) -> None:
     """Draw a lane for each kind: darker where more rows are; gaps and findings on it."""
     from matplotlib.colors import LinearSegmentedColormap
 
+    wide = max((sum(exam.last - exam.first for exam in exams if exam.kind == lanes[0])) // SLOT // COLUMNS, 1)
     for exam in exams:
         y = len(lanes) - 1 - lanes.index(exam.kind)
         if not exam.rows:
-            left, width = exam.day_us / DAY_US, 1.0
-            ax.barh(
-                y, width, left=left, height=0.62, color="#f3d6cf", hatch="////", edgecolor=BAD[WARN], lw=0
-            )
+            colour = BAD[REFUSE if exam.verdict == REFUSE else WARN]
+            nothing(ax, y, exam.day_us, 1, colour)
             continue
+        group = max(wide, int(2 * (exam.last - exam.first) / exam.rows) // SLOT + 1)
         low, high = (exam.first - exam.day_us) // SLOT, (exam.last - exam.day_us) // SLOT + 1
-        counts = exam.clock.slots[max(low, 0) : min(high, SLOTS)].astype(float)
-        shade = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9)
+        counts = grouped(exam.clock.slots[max(low, 0) : min(high, SLOTS)], group)
+        shade = np.log1p(counts) / max(np.log1p(counts.max(initial=0)), 1e-9)
         fade = LinearSegmentedColormap.from_list("lane", ["#ffffff", COLOURS[exam.kind]])
         left, right = (exam.day_us + low * SLOT) / DAY_US, (exam.day_us + high * SLOT) / DAY_US
         ax.imshow(
             np.where(counts > 0, 0.25 + 0.75 * shade, 0.0)[None, :], aspect="auto", cmap=fade, vmin=0, vmax=1,
             extent=(left, right, y - 0.31, y + 0.31), interpolation="nearest", zorder=2,
         )  # fmt: skip
-        for start, end, _ in exam.clock.gaps:
-            ax.barh(
-                y, (end - start) / DAY_US, left=start / DAY_US, height=0.62, color="#f3d6cf", lw=0, zorder=3
-            )
+        for start, end in exam.silences:
+            ax.barh(y, (end - start) / DAY_US, left=start / DAY_US, height=0.62, color=PALE, lw=0, zorder=3)
         marks(ax, exam, y)
+    for one in gone:
+        nothing(ax, len(lanes) - 1 - lanes.index(one.kind), one.day // MICROSECOND, one.finding.count, MUTED)
     ax.set_yticks(range(len(lanes)), [f"{kind}  {rows_of(exams, kind)}" for kind in reversed(lanes)])
     ax.set_ylim(-0.6, len(lanes) - 0.4)
     ax.grid(visible=False, axis="y")
-    ax.set_title("Rows in time (red: refused, orange: warnings, pink: silence)")
+    ax.set_title("Rows in time (triangle: finding, pink: silence, hatched: no rows, red: refused)")
+
+
+def grouped(slots: Rows, size: int) -> Rows:
+    """Return the mean of every `size` slots."""
+    starts = np.arange(0, len(slots), size)
+    return np.asarray(np.add.reduceat(slots, starts) / np.diff([*starts, len(slots)]))
+
+
+def nothing(ax: Axes, y: int, start: int, days: int, colour: str) -> None:
+    """Hatch days without rows."""
+    ax.barh(y, days, left=start / DAY_US, height=0.62, color="#faf3f1", hatch="////", edgecolor=colour, lw=0)
 
 
 def rows_of(exams: list[Exam], kind: str) -> str:
@@ -209,29 +221,29 @@ def spreads(ax: Axes, exams: list[Exam]) -> None:
 
 def silence(ax: Axes, exam: Exam) -> None:
     """Shade the times without rows."""
-    for start, end, _ in exam.clock.gaps:
-        ax.axvspan(start / DAY_US, end / DAY_US, color="#f3d6cf", lw=0, zorder=0)
+    for start, end in exam.silences:
+        ax.axvspan(start / DAY_US, end / DAY_US, color=PALE, lw=0, zorder=0)
 
 
 def latency(ax: Axes, exams: list[Exam], lanes: list[str]) -> None:
     """Draw 1 %, 50 % and 99 % of the time from exchange to arrival, minute by minute."""
     seen: set[str] = set()
     for exam in sorted(exams, key=lambda e: lanes.index(e.kind)):
-        minutes, quantiles = exam.latency
-        days = (exam.day_us + (np.array(minutes) + 0.5) * 60_000_000) / DAY_US
+        times, quantiles = exam.latency
+        days = np.array(times) / DAY_US
         low, middle, high = (np.array(quantiles).T / 1e3).tolist()
         if not any(middle):
             continue
         colour = COLOURS[exam.kind]
         label = None if exam.kind in seen else exam.kind
-        style = {"marker": "o", "markersize": 2.5} if len(minutes) < 60 else {}
+        style = {"marker": "o", "markersize": 2.5} if len(times) < 60 else {}
         ax.fill_between(days, low, high, color=colour, alpha=0.13, lw=0)
         ax.plot(days, middle, color=colour, lw=1.2, label=label, **cast("Any", style))
         seen.add(exam.kind)
     ax.set_yscale("symlog", linthresh=10.0)
     ax.axhline(0.0, color="#c3cad1", lw=0.8, zorder=1)
     ax.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-    ax.set_title("Latency, ms: half of the rows (line), 1 % to 99 % (shade), minute by minute")
+    ax.set_title("Latency, ms: half of the rows (line), 1 % to 99 % (shade)")
     if seen:
         ax.legend(loc="upper right", ncols=len(seen))
 
@@ -243,5 +255,6 @@ def clock_axis(ax: Axes, low: float, high: float) -> None:
     locator = cast("Any", AutoDateLocator)(minticks=4, maxticks=9)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(cast("Any", ConciseDateFormatter)(locator))
-    ax.set_xlim(low, high)
+    room = 0.01 * (high - low)
+    ax.set_xlim(low - room, high + room)
     ax.set_xlabel(f"UTC, {format_time(int(low * DAY_US) * MICROSECOND)[:10]}", loc="left")

@@ -164,10 +164,12 @@ def csv_frames(file: TickFile, what: Instrument | None) -> Iterator[pl.DataFrame
 
 
 def store_of(store: Any) -> Any:
-    """Return a Store."""
+    """Return the store: as given, of a folder, or the user's."""
+    if hasattr(store, "parts"):
+        return store
     from framework.data.store import Store
 
-    return store if isinstance(store, Store) else Store(store)
+    return Store(store)
 
 
 def store_sources(
