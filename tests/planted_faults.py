@@ -39,8 +39,9 @@ def whole_day(day: int = DAY, seed: int = 7) -> tuple[tuple[str, tuple[tuple[str
         local = day + n * STEP + rng.randrange(200_000, 900_000)
         ts = local - rng.randrange(4_000, 9_000)
         mid += rng.choice((-1, 0, 0, 1))
-        wanted = {("bid", mid - 1 - i): 5 + i for i in range(8)} | {
-            ("ask", mid + 1 + i): 5 + i for i in range(8)
+        bids, asks = range(mid - 8, mid), range(mid + 1, mid + 9)
+        wanted = {("bid", tick): 5 + tick % 7 for tick in bids} | {
+            ("ask", tick): 5 + tick % 7 for tick in asks
         }
         wanted[rng.choice(list(wanted))] = rng.randrange(1, 5_000)
         new = {key: 0 for key in book if key not in wanted} | {
@@ -64,8 +65,14 @@ def whole_day(day: int = DAY, seed: int = 7) -> tuple[tuple[str, tuple[tuple[str
 
 
 def clean(*kinds: str, day: int = DAY) -> Files:
-    """Return fresh rows of the day without fault."""
-    return {kind: [list(row) for row in rows] for kind, rows in whole_day(day) if kind in kinds}
+    """Return fresh rows of the day without fault, or of another day."""
+    times = {FUNDING: (TS, LOCAL, 2)}
+    found = {kind: [list(row) for row in rows] for kind, rows in whole_day() if kind in kinds}
+    for kind, rows in found.items() if day != DAY else ():
+        for row in rows:
+            for column in times.get(kind, (TS, LOCAL)):
+                row[column] = str(int(row[column]) + day - DAY)
+    return found
 
 
 class Fault(NamedTuple):
