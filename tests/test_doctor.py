@@ -12,21 +12,8 @@ from framework.data.checks import INFO, REFUSE, WARN
 from framework.data.doctor import check
 from tests.bad_ticks import ACCEPT, CORPUS, Bad
 from tests.bad_ticks import REFUSE as REFUSED
-from tests.planted_faults import (
-    DAMAGES,
-    FAULTS,
-    FUNDING,
-    L2,
-    LONG,
-    TICKER,
-    TRADES,
-    Damage,
-    Fault,
-    clean,
-    damaged,
-    planted,
-    write,
-)
+from tests.made_day import FUNDING, L2, LONG, TICKER, TRADES, clean, write
+from tests.planted_faults import DAMAGES, FAULTS, Damage, Fault, damaged, planted
 from tests.tick_files import DAY, WHAT, save
 
 NO_ROWS = ("empty gzip, nothing else", "header and no row")

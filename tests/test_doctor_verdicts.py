@@ -26,7 +26,8 @@ from framework.data.doctor import check
 from framework.data.schema import COLUMNS
 from framework.data.waivers import read_waivers, standing, waive, waiver_of
 from framework.errors import ConfigError, DataError
-from tests.planted_faults import FAULTS, L2, TICKER, TRADES, clean, write
+from tests.made_day import L2, TICKER, TRADES, clean, write
+from tests.planted_faults import FAULTS
 from tests.tick_files import DAY, csv_text, save
 
 BAD = Finding("crossed", REFUSE, 3, 7, DAY * 1_000, "crossed; get the day again")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from framework.data.checks import INFO, WARN, Finding, in_order, verdict_word
 from framework.data.doctor_book import BUCKET
-from framework.data.doctor_deals import Deals, OffBook, Ticker, compare, fill, outliers
+from framework.data.doctor_deals import Deals, First, OffBook, Ticker, compare, fill, outliers
 from framework.data.doctor_judge import (
     Finder,
     at,
@@ -23,6 +23,7 @@ from framework.data.doctor_judge import (
     silence_limit,
 )
 from framework.data.doctor_judge_kinds import (
+    judge_again,
     judge_changes,
     judge_compared,
     judge_deals,
@@ -98,6 +99,7 @@ class Exam:
     deals: Deals | None = None
     ticker: Ticker | None = None
     off: OffBook | None = None
+    again: First = field(default_factory=First)
     extra: Finder = field(default_factory=Finder)
     quote_outliers: tuple[int, int] = (0, 0)
 
@@ -171,6 +173,8 @@ class Exam:
         changes = self.kind == "incremental_book_L2"
         snapshot = flags(frame["is_snapshot"]) if changes else np.zeros(len(ts), np.uint8)
         self.clock.add(ts, local, snapshot)
+        if self.kind in TOP_COLUMNS or self.ticker is not None:
+            self.again.add(equal_rows(frame), self.rows, local)
         if self.kind in TOP_COLUMNS:
             self.add_top(frame, local)
         elif self.ticker is not None:
@@ -262,7 +266,8 @@ class Exam:
         self.silences = [(a, b) for a, b, _ in self.clock.gaps if b - a > limit]
 
     def judge_quotes(self, to: Finder) -> None:
-        """Judge best prices that stand alone."""
+        """Judge rows given twice, and best prices that stand alone."""
+        judge_again(self, self.again, to)
         count, row = self.quote_outliers
         if count:
             to.add(
@@ -295,6 +300,14 @@ class Exam:
         """Free what is large: the file was judged."""
         self.top = self.off = self.deals = self.ticker = None
         self.clock.histogram = self.clock.histogram[:0]
+
+
+def equal_rows(frame: pl.DataFrame) -> Rows:
+    """Return the rows that equal the row above in every column, times too."""
+    import polars as pl
+
+    same = frame.select(pl.all_horizontal(pl.all().eq_missing(pl.all().shift(1)))).to_series()
+    return np.flatnonzero(same.to_numpy()[1:]) + 1
 
 
 __all__ = ["INFO", "Exam", "Source", "at"]

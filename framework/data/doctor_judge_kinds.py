@@ -14,6 +14,7 @@ from framework.data.notes import several
 if TYPE_CHECKING:
     from framework.data.doctor_exam import Exam
 
+AGAIN = 0.01  # share of rows equal to the row above
 UNKNOWN = 0.01  # share of trades whose side is not known above which flow is doubtful
 CROSSED, BROKEN = 0.001, 0.2  # share of the time: above the first a warning, above the second no book
 FOUGHT = 0.1  # levels that had to go a message: above it two books are mixed
@@ -176,14 +177,7 @@ def judge_deals(exam: Exam, deals: Deals, to: Finder) -> None:
             f"{several(deals.repeated.count, 'row')} with the id of one of the 500 rows above{words}; they "
             "are left out",
         )
-    if deals.again.count:
-        first(
-            to,
-            "repeated_row",
-            WARN if deals.again.count > UNKNOWN * n else INFO,
-            deals.again,
-            f"{several(deals.again.count, 'row')} without an id equal to the row above; they are kept",
-        )
+    judge_again(exam, deals.again, to)
     if deals.unknown.count:
         bad = deals.unknown.count > UNKNOWN * n
         first(
@@ -203,6 +197,15 @@ def judge_deals(exam: Exam, deals: Deals, to: Finder) -> None:
             deals.outliers,
             f"{several(deals.outliers.count, 'price')} alone and up to {100 * deals.farthest:.3g} % from the "
             "trades around: no trade on the book (insurance fund, block trade, damage); leave the row out",
+        )
+
+
+def judge_again(exam: Exam, again: First, to: Finder) -> None:
+    """Judge rows that equal the row above."""
+    if again.count:
+        severity = WARN if again.count > AGAIN * exam.rows else INFO
+        first(
+            to, "repeated_row", severity, again, f"{several(again.count, 'row')} equal to the row above; kept"
         )
 
 

@@ -104,6 +104,7 @@ def csv_source(file: TickFile, instrument: Any) -> Source:
     what = known_instrument(instrument) if isinstance(instrument, str) else instrument
     named = file.instrument or ((what.venue, what.symbol) if what else None)
     venue, symbol = named or first_names(file)
+    venue, symbol = shown(venue), shown(symbol)
     tick = rule_tick(what, venue, symbol, file.day)
     return Source(
         file.path.name,
@@ -116,6 +117,11 @@ def csv_source(file: TickFile, instrument: Any) -> Source:
         None,
         file.path,
     )
+
+
+def shown(name: str) -> str:
+    """Return a name as it can be printed, ? for none."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in name[:60]) or "?"
 
 
 def rule_tick(what: Instrument | None, venue: str, symbol: str, day: int | None) -> float:
