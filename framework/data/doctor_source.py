@@ -147,7 +147,7 @@ def first_names(file: TickFile) -> tuple[str, str]:
 
 def csv_frames(file: TickFile, what: Instrument | None) -> Iterator[pl.DataFrame]:
     """Yield the rows of a csv file through the careful reader; refuse one that is of another instrument."""
-    from framework.data.rows import frames
+    from framework.data.doctor_csv import frames
     from framework.data.tardis_csv import first_row
 
     found = first_row(file)
