@@ -175,6 +175,8 @@ class Reading:
     what : Instrument or None
         With the grids that hold every row once all frames were taken; None for a file without a row.
     counts : Counts
+    top : int
+        us; the latest exchange time.
     taker
         What `beside` made last.
     """
@@ -187,6 +189,7 @@ class Reading:
         self.day = file.day if day is None else day
         self.taker: Any = None
         self.counts = Counts()
+        self.top = 0  # us; the latest exchange time
         self.what: Instrument | None = None
         self.given: dict[str, Grid] = {}
         if first_row(file) is not None:
@@ -228,6 +231,7 @@ class Reading:
         if columns.count > skip:
             yield columns.frame()[skip:]
         self.counts = reader.finished()
+        self.top = int(reader.state[0]["top"])
 
     @property
     def first(self) -> int:

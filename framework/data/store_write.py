@@ -21,7 +21,7 @@ from framework.data.rebuild import PACKED, DayPack, repack, replay_path
 from framework.data.blocks import blocks
 from framework.data.rows import GROUP, ContentHash, Reading, dtypes, hashed
 from framework.data.schema import COLUMNS, TickFile, as_list, check_path, described, from_folder
-from framework.data.store import Part, damaged, manifest_text
+from framework.data.store import Part, damaged, day_of_name, manifest_text
 from framework.data.store_files import alone, day_name, file_hash, make_folder, new_name, settle, unwritable, write_text
 from framework.errors import ConfigError, DataError
 from framework.instruments import Instrument
@@ -411,8 +411,9 @@ def whole(store: Store, wrong: list[str]) -> list[Part]:
     found = []
     for folder in store.folders(None, None, None):
         for path in sorted(folder.glob("*.json")):
+            day = day_of_name(path.stem)
             try:
-                found += [part for part in store.parts(*names_of(store, folder)) if part.path.stem == path.stem]
+                found += [store.read_part(path, day)] if day is not None else []
             except DataError as error:
                 wrong.append(str(error))
         there = {path.stem for path in folder.glob("*.json")}
@@ -420,13 +421,6 @@ def whole(store: Store, wrong: list[str]) -> list[Part]:
             if path.stem not in there:
                 wrong.append(f"{path}: has no manifest: an import that was cut off; import it again, or remove it")
     return found
-
-
-def names_of(store: Store, folder: Path) -> tuple[str, str, str]:
-    """Return venue, kind and symbol of a folder."""
-    from framework.data.store_files import symbol_of
-
-    return folder.parts[-3], folder.parts[-2], symbol_of(folder.name)
 
 
 __all__ = ["Added", "add_csv", "add_frame", "verify", "write_csv"]
