@@ -97,7 +97,7 @@ def narrow(values: Rows) -> Rows:
     if low >= 0:
         fits = next((w for w in WIDTHS if high < 1 << 8 * int(w[1])), "i8")
         return values.astype(f"<{fits}")
-    return values.astype("<i4" if -(2**31) <= low and high < 2**31 else "<i8")
+    return values.astype("<i4" if low >= -(2**31) and high < 2**31 else "<i8")
 
 
 def narrow_lots(lots: Rows) -> Rows:
@@ -107,8 +107,7 @@ def narrow_lots(lots: Rows) -> Rows:
 
 
 def steps(first: int, times: Rows) -> tuple[Rows, int]:
-    """Return the steps of ascending times from the first, and their unit: microseconds where all are whole.
-    """
+    """Return the steps of ascending times from the first, and their unit: microseconds where all are whole."""
     unit = MICROSECOND if first % MICROSECOND == 0 and not (times % MICROSECOND).any() else 1
     return narrow(np.diff(times, prepend=first) // unit), unit
 
