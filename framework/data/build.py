@@ -203,7 +203,7 @@ def sink(t, low, i, n):
 
 @kernel(store=False)
 def sort_rows(t, low, end):
-    """Put rows in ascending order of keys: what a snapshot changes does not tell what came before the file."""
+    """Put rows in ascending order of keys, so that what a snapshot changes is told in one way only."""
     n = end - low
     i = n // 2
     while i > 0:

@@ -37,7 +37,11 @@ WIDTHS = ("u1", "u2", "u4")
 
 
 class Damaged(DataError):
-    """A pack that is not what was written: made again from the raw rows."""
+    """A pack that is not what was written: it is made again from the raw rows."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: {what}; load again: it is made anew from the raw rows")
+        self.path, self.what = path, what
 
 
 class Piece(NamedTuple):
@@ -107,7 +111,7 @@ def narrow_lots(lots: Rows) -> Rows:
 
 
 def steps(first: int, times: Rows) -> tuple[Rows, int]:
-    """Return the steps of ascending times from the first, and their unit: microseconds where all are whole."""
+    """Return the steps of ascending times from the first, and their unit: 1000 ns where all are whole."""
     unit = MICROSECOND if first % MICROSECOND == 0 and not (times % MICROSECOND).any() else 1
     return narrow(np.diff(times, prepend=first) // unit), unit
 
@@ -258,9 +262,9 @@ class Pack:
             self.sections: dict[str, list[Any]] = head["sections"]
             edges = head.get("edges")
         except OSError as error:
-            raise Damaged(f"{path}: cannot be read ({error.strerror})") from None
+            raise Damaged(path, f"cannot be read ({error.strerror})") from None
         except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"{path}: its header is damaged ({error})") from None
+            raise Damaged(path, f"its header is damaged ({error})") from None
         self.edges = Edges(*edges) if edges else None
 
     def read(self, name: str, into: Rows | None = None) -> Rows:
@@ -269,7 +273,7 @@ class Pack:
         if into is None or into.dtype.newbyteorder("<").str != dtype:
             into = np.empty(size // np.dtype(dtype).itemsize, dtype)
         if into.nbytes != size:
-            raise Damaged(f"{self.path}: section {name} has another length")
+            raise Damaged(self.path, f"section {name} has another length")
         view = memoryview(into.view("u1"))  # type: ignore[arg-type]
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.base + at)
@@ -277,7 +281,7 @@ class Pack:
             while got < size and (count := file.readinto(view[got:])):
                 got += count
         if got < size or hashlib.sha256(view).hexdigest() != digest:
-            raise Damaged(f"{self.path}: section {name} is damaged")
+            raise Damaged(self.path, f"section {name} is damaged")
         return into
 
     def check(self) -> None:
@@ -324,9 +328,9 @@ def read_header(path: Path, file: BinaryIO) -> tuple[dict[str, Any], int]:
     """Return the header of a pack and where its sections begin."""
     first = file.read(FIRST_LINE)
     if not first.startswith(MARK) or len(first) < FIRST_LINE:
-        raise Damaged(f"{path}: is no pack of this version")
+        raise Damaged(path, "is no pack of this version")
     length, _, digest = first[len(MARK) :].decode("latin-1").strip().partition(" ")
     text = file.read(min(int(length), LONGEST_HEADER))
     if hashlib.sha256(text).hexdigest() != digest:
-        raise Damaged(f"{path}: its header is damaged")
+        raise Damaged(path, "its header is damaged")
     return json.loads(text), FIRST_LINE + len(text)
