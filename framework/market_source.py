@@ -105,6 +105,10 @@ class Tape:
         between = (b.first_local - a.last_local for a, b in pairwise(self.chunks))
         return max(*(chunk.pause for chunk in self.chunks), *between, 0)
 
+    def last(self, clock: str) -> int:
+        """Return the time of the last row by the exchange's clock ("ts") or ours ("local_ts")."""
+        return self.last_ts if clock == "ts" else self.last_local
+
     def column_digests(self) -> list[bytes]:
         """Return sha256 of each column; a pass of its own where no run has been through yet."""
         if not self.digests:
@@ -153,6 +157,12 @@ def cut_tapes(market: Market, rows: int) -> tuple[Tape, ...]:
             if len(part):
                 made.append(cut_book(part, k, rows) if stream == "books" else cut_rows(part, stream, k, rows))
     return tuple(made)
+
+
+def taped_fields(market: Market, rows: int) -> dict[str, Any]:
+    """Return the fields of a market that change when its tick streams become tapes."""
+    empty = {name: {k: x for k, x in getattr(market, name).items() if not len(x)} for name in STREAMS}
+    return {**empty, "tapes": cut_tapes(market, rows)}
 
 
 def chunk_of(heads: Rows, messages: int, rows: int) -> Chunk:
@@ -243,5 +253,5 @@ def need_memory(market: Market, what: str) -> None:
 
 __all__ = [
     "Changes", "Chunk", "ColumnHashes", "Piece", "Tape", "cut_tapes", "in_memory", "need_memory", "opening",
-    "tape_of",
+    "tape_of", "taped_fields",
 ]  # fmt: skip
