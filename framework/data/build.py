@@ -254,9 +254,9 @@ def apply_row(t, c, row):
     key = np.int64(row["key"])
     place = place_of(t.levels, c["size"], key)
     level = t.levels[place]
+    if row["lots"] == 0 and level["lots"] == 0 and level["touch"] != c["message"]:
+        return  # whether it was there some time before must not be seen in the order of rows
     if level["key"] == 0:
-        if row["lots"] == 0:
-            return
         level["key"] = key + 1
         c["used"] += 1
     touch(t, c, place)

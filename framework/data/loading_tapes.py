@@ -16,7 +16,8 @@ from framework.data.loading_market import THREADS, Side, edges
 from framework.data.loading_stock import Asked
 from framework.market import Market
 from framework.market_parts import FIRST, LAST, rows_between
-from framework.market_source import Changes, Piece, Tape, chunk_of
+from framework.market_source import LAYOUTS, Changes, Piece, Tape, chunk_of
+from framework.market_streams import frozen
 from framework.market_tick_parts import rows_seen, sliced_book
 from framework.market_ticks import Book
 from framework.records import MESSAGE, NEVER, TRADE
@@ -32,16 +33,42 @@ def streamed(base: Market, sides: Sequence[Side], asked: Asked) -> Market:
             done.result()
     low, high = edges(asked)
     tapes = [tape for k, side in enumerate(sides) for tape in tapes_of(side, k, low, high)]
-    market = replace(base, tapes=tuple(tapes))
+    market = replace(base, tapes=tuple(tapes), **nothing_of(sides, tapes))
     if (low, high) != (FIRST, LAST):
         bars = {
             key: rows_between(rows, "open_ts", "close_ts", low, high) for key, rows in base.bars.items()
         }
         streams = market_parts.sliced_streams(base, low, high)
-        market = replace(market, bars=bars, spans=market_cover.spans(base), **streams)
-    if market_parts.has_rows(market):
+        market = replace(
+            market, bars=bars, spans=market_cover.spans(base),
+            **{name: streams[name] for name in ("funding", "mark", "features")},
+        )  # fmt: skip
+    ticks = [tape for tape in tapes if market.has_ticks(tape.instrument)]
+    if sum((tape.messages or tape.rows) - tape.seeded for tape in ticks):
         return market
-    raise market_parts.refuse_empty(market, max(low, 0), high)
+    if market_parts.has_rows(replace(market, tapes=())):
+        return market
+    whole = replace(base, tapes=tuple(tape for k, side in enumerate(sides) for tape in tapes_of(side, k, FIRST, LAST)))
+    raise market_parts.refuse_empty(whole, max(low, 0), high if high != LAST else whole.stop)
+
+
+def nothing_of(sides: Sequence[Side], tapes: Sequence[Tape]) -> dict[str, dict[int, Any]]:
+    """Return streams whose rows all lie outside the range: they are there, and empty."""
+    there = {(tape.stream, tape.instrument) for tape in tapes}
+    found: dict[str, dict[int, Any]] = {"trades": {}, "liquidations": {}, "books": {}, "quotes": {}}
+    for k, side in enumerate(sides):
+        for stream in side.streams():
+            if (stream, k) not in there:
+                found[stream][k] = empty_of(stream, side.stock.book)
+    return found
+
+
+def empty_of(stream: str, source: str) -> Any:
+    """Return a stream without a row."""
+    if stream == "books":
+        heads = np.array([(NEVER, NEVER, 0)], MESSAGE)
+        return Book(frozen(heads), np.zeros(0, np.int32), np.zeros(0, np.int64), source)
+    return frozen(np.zeros(0, LAYOUTS[stream]))
 
 
 def tapes_of(side: Side, k: int, low: int, high: int) -> Iterator[Tape]:
