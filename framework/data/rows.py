@@ -124,7 +124,7 @@ class Columns:
             return made.replace("", None) if "\n\n" in f"\n{text}\n" else made
         values = np.concatenate(parts) if parts else np.zeros(0)
         if name == "side":
-            return pl.Series(name, values, pl.UInt8).cast(kind)
+            return pl.Series(name, kind.categories.to_list(), kind).gather(values.astype(np.int64))
         if name == "funding_timestamp":
             return pl.Series(name, values, nan_to_null=True).cast(pl.Int64).cast(kind)
         if name in TIMES:
@@ -132,26 +132,6 @@ class Columns:
         if name == "is_snapshot":
             return pl.Series(name, values, pl.Boolean)
         return pl.Series(name, values, pl.Float64, nan_to_null=True)
-
-
-@dataclass
-class DayRead:
-    """One file on its way: what is known of it once all its frames were taken."""
-
-    file: TickFile
-    what: Instrument
-    counts: Counts = field(default_factory=Counts)
-    rows: int = 0
-
-    @property
-    def first(self) -> int:
-        """Arrival of the first row, ns; -1 without a row."""
-        return self.counts.spans[0][1] * MICROSECOND if self.counts.spans else -1
-
-    @property
-    def last(self) -> int:
-        """Arrival of the last row, ns; -1 without a row."""
-        return self.counts.spans[-1][2] * MICROSECOND if self.counts.spans else -1
 
 
 class Reading:
