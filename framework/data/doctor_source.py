@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework import symbols
+from framework.data.careful import Place
 from framework.data.doctor_exam import Source
 from framework.data.schema import KINDS, SUFFIXES, TickFile, check_kind, check_path, described, wanted_name
 from framework.errors import ConfigError, DataError, FrameworkError
@@ -147,26 +148,35 @@ def first_names(file: TickFile) -> tuple[str, str]:
 
 def csv_frames(file: TickFile, what: Instrument | None) -> Iterator[pl.DataFrame]:
     """Yield the rows of a csv file through the careful reader; refuse one that is of another instrument."""
-    from framework.data.doctor_csv import frames
+    from framework.data.reader import read_header
+    from framework.data.rows import frames
     from framework.data.tardis_csv import first_row
 
     found = first_row(file)
-    if found and file.instrument and file.instrument[1] in GROUPS:
+    if found is None:
+        place = Place(file.path, file.kind, "", "", row=1)
+        if any(read_header(file, place).blocks):
+            raise place.error("is an empty line; the file is damaged, download it again")
+        return
+    check_names(file, *found)
+    yield from frames(file, instrument=what)
+
+
+def check_names(file: TickFile, place: Place, cells: list[str]) -> None:
+    """Refuse a file of many symbols, and one whose first row is not of the instrument in its name."""
+    if file.instrument is None:
+        return
+    venue, symbol = file.instrument
+    if symbol in GROUPS:
         raise DataError(
             f"{file.path}: is a file of many symbols and was not checked; sheepfold data import "
             "splits it, then "
             "check the store"
         )
-    if found and file.instrument:
-        place, cells = found
-        venue, symbol = file.instrument
-        if cells[0] != venue:
-            raise place.cell_error(
-                "exchange", cells[0], f"is not {venue}, as the file's name says; rename it"
-            )
-        if wanted_name(":".join(cells[:2]))[1] != wanted_name(f"{venue}:{symbol}")[1]:
-            raise place.cell_error("symbol", cells[1], f"is not {symbol}, as the file's name says; rename it")
-    yield from frames(file, instrument=what)
+    if cells[0] != venue:
+        raise place.cell_error("exchange", cells[0], f"is not {venue}, as the file's name says; rename it")
+    if wanted_name(":".join(cells[:2]))[1] != wanted_name(f"{venue}:{symbol}")[1]:
+        raise place.cell_error("symbol", cells[1], f"is not {symbol}, as the file's name says; rename it")
 
 
 def store_of(store: Any) -> Any:
