@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from framework import symbols
 from framework.data.careful import Place
 from framework.data.doctor_exam import Source
 from framework.data.schema import KINDS, SUFFIXES, TickFile, check_kind, check_path, described, wanted_name
-from framework.errors import ConfigError, DataError, FrameworkError
+from framework.errors import ConfigError, DataError, FrameworkError, near
 from framework.instruments import Instrument
 from framework.instruments import instrument as known_instrument
 from framework.times import DAY, MICROSECOND, format_time, parse_time
@@ -189,7 +189,7 @@ def store_of(store: Any) -> Any:
 
 
 def store_sources(
-    ids: Iterable[str], low: int | None, high: int | None, kinds: list[str] | None, store: Any
+    ids: Sequence[str], low: int | None, high: int | None, kinds: list[str] | None, store: Any
 ) -> tuple[list[Source], list[str]]:
     """Return the parts of a store that were asked for."""
     house = store_of(store)
@@ -200,10 +200,10 @@ def store_sources(
         and part.kind in (kinds or KINDS)
     ]  # fmt: skip
     if not parts:
+        there = sorted({f"{part.venue}:{part.symbol}" for part in house.parts()})
         named = ", ".join(ids) or "anything"
-        raise DataError(
-            f"{house.folder}: the store holds nothing of {named} in that range; sheepfold data ls"
-        )
+        hint = near(ids[0], there) if ids and ids[0] not in there else "look with: sheepfold data ls"
+        raise DataError(f"{house.folder}: the store holds nothing of {named} in that range; {hint}")
     return [part_source(house, part) for part in parts], []
 
 
