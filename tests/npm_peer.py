@@ -1,7 +1,7 @@
 """The official npm client as a peer: tardis-dev on Node makes normalized messages of native ones.
 
 It is installed once into the cache folder and reads its own cache, which is filled before: no server, no
-network. `messages` replays slices; `command` starts it on live feeds, whose URLs come from WSS_URL_<EXCHANGE>.
+network. `messages` replays slices; `command` starts it on live feeds, whose URLs are in WSS_URL_<EXCHANGE>.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def installed() -> Path | str:
         with tempfile.TemporaryDirectory(dir=make(home.parent)) as made:
             Path(made, "package.json").write_text('{"private": true}')
             call = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", f"tardis-dev@{VERSION}"]
-            done = subprocess.run(call, cwd=made, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            done = subprocess.run(
+                call, cwd=made, capture_output=True, text=True, timeout=TIMEOUT, check=False
+            )
             if done.returncode:
                 return f"npm install tardis-dev@{VERSION} failed: {done.stderr.strip().splitlines()[-1:]}"
             shutil.rmtree(home, ignore_errors=True)

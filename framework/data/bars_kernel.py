@@ -1,0 +1,310 @@
+"""Kernels: trades to bars of time, and of so many trades, so much volume or so much money.
+
+Sums are kept with what rounding lost (Knuth's two-sum), and known to lie on the decimals of the amounts: the
+volume of a bar is the decimal one would add up by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.arena import arena
+from framework.jit import entry, kernel
+from framework.records import NEVER
+
+DONE, FULL, BACK, PRICE, AMOUNT, BUCKET = 0, 1, 2, 3, 4, 5  # why a kernel came back
+TIME, TICKS, VOLUME, DOLLARS = 0, 1, 2, 3  # what makes a bar full
+WINDOW = 500  # rows with an id in which one is looked for again, as in `streams`
+HEADS, RINGS = 1024, 512
+FINEST = 1e12  # amounts with more than 12 decimals lie on no grid
+
+BAR_FIELDS = [
+    ("open_ts", "i8"), ("close_ts", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"),
+    ("volume", "f8"), ("buy_volume", "f8"), ("sell_volume", "f8"), ("trades", "i8"), ("vwap", "f8"),
+    ("first_ts", "i8"), ("last_ts", "i8"),
+]  # fmt: skip
+RESTS = [(name, "f8") for name in ("volume_rest", "buy_rest", "sell_rest", "value", "value_rest")]
+WORK = np.dtype(BAR_FIELDS + RESTS)
+STATE = np.dtype(
+    [(name, "i8") for name in (
+        "kind", "interval", "anchor",  # anchor: where intervals of fixed length are counted from
+        "low", "high",  # the calendar bucket the caller worked out; interval 0 = buckets are the caller's
+        "next", "count",  # trades of the block
+        "size", "room", "going",  # bars; going: the last one takes more trades
+        "local", "sequence", "latest",  # last arrival; rows with an id; latest bar's open
+        "rows", "repeated", "zero", "late", "ahead",  # counts; ahead: most ns a stamp lies after its arrival
+    )] + [("scale", "f8"), ("limit", "f8")]
+)  # fmt: skip  # scale: 10^decimals of the amounts, 0 = no grid; limit: trades, volume or money of a bar
+RING = np.dtype([("id", "i8"), ("before", "i8")])  # before: the sequence of the row before in its chain
+TS, REAL, SIDE, FLAG = np.dtype("i8"), np.dtype("f8"), np.dtype("i1"), np.dtype("u1")
+
+
+class Block(NamedTuple):
+    """Trades in order of arrival, the ids seen before, and the bars that are made."""
+
+    state: NDArray[Any]
+    ts: NDArray[Any]
+    local_ts: NDArray[Any]
+    price: NDArray[Any]
+    amount: NDArray[Any]
+    side: NDArray[Any]
+    id: NDArray[Any]
+    named: NDArray[Any]
+    heads: NDArray[Any]
+    ring: NDArray[Any]
+    bars: NDArray[Any]
+
+
+block_at = arena(Block, (STATE, TS, TS, REAL, REAL, SIDE, TS, FLAG, TS, RING, WORK))
+
+
+@kernel(store=False)
+def is_repeated(t, c, id):
+    """Say whether one of the 500 rows with an id before has this one; remember it."""
+    own = c["sequence"] + 1
+    c["sequence"] = own
+    head = id & (HEADS - 1)
+    first = t.heads[head]
+    row = t.ring[own & (RINGS - 1)]
+    row["id"] = id
+    row["before"] = first
+    t.heads[head] = own
+    at = first
+    while at > 0 and own - at <= WINDOW:
+        if t.ring[at & (RINGS - 1)]["id"] == id:
+            return True
+        at = t.ring[at & (RINGS - 1)]["before"]
+    return False
+
+
+@kernel(store=False)
+def refine(c, amount):
+    """Find the decimals that amounts have, or that they have too many."""
+    scale = c["scale"]
+    while scale <= FINEST and math.floor(amount * scale + 0.5) / scale != amount:
+        scale *= 10.0
+    c["scale"] = scale if scale <= FINEST else 0.0
+
+
+@kernel(store=False)
+def on_grid(scale, total):
+    """Return a sum of amounts as the decimal it stands for."""
+    steps = total * scale
+    if scale == 0.0 or steps >= 9e15:
+        return total
+    return math.floor(steps + 0.5) / scale
+
+
+@kernel(store=False, inline=True)
+def lost(total, value, after):
+    """Return what rounding took from `after` = total + value."""
+    part = after - total
+    return (total - (after - part)) + (value - part)
+
+
+@kernel(store=False)
+def start_bar(bar, low, high, price):
+    """Begin a bar without trades."""
+    bar["open_ts"] = low
+    bar["close_ts"] = high
+    bar["high"] = price
+    bar["low"] = price
+    bar["trades"] = 0
+    bar["first_ts"] = NEVER
+    bar["last_ts"] = -1
+    bar["volume"] = 0.0
+    bar["buy_volume"] = 0.0
+    bar["sell_volume"] = 0.0
+    bar["value"] = 0.0
+    bar["volume_rest"] = 0.0
+    bar["buy_rest"] = 0.0
+    bar["sell_rest"] = 0.0
+    bar["value_rest"] = 0.0
+
+
+@kernel(store=False)
+def put(bar, ts, price, amount, side):
+    """Add a trade: open and close are those of the first and last exchange time, equal ones in file order."""
+    if ts < bar["first_ts"]:
+        bar["first_ts"] = ts
+        bar["open"] = price
+    if ts >= bar["last_ts"]:
+        bar["last_ts"] = ts
+        bar["close"] = price
+    if price > bar["high"]:
+        bar["high"] = price
+    if price < bar["low"]:
+        bar["low"] = price
+    bar["trades"] += 1
+    total = bar["volume"]
+    after = total + amount
+    bar["volume"] = after
+    bar["volume_rest"] += lost(total, amount, after)
+    total = bar["value"]
+    value = price * amount
+    after = total + value
+    bar["value"] = after
+    bar["value_rest"] += lost(total, value, after)
+    if side > 0:
+        total = bar["buy_volume"]
+        after = total + amount
+        bar["buy_volume"] = after
+        bar["buy_rest"] += lost(total, amount, after)
+    elif side < 0:
+        total = bar["sell_volume"]
+        after = total + amount
+        bar["sell_volume"] = after
+        bar["sell_rest"] += lost(total, amount, after)
+
+
+@kernel(store=False)
+def fault(t, c, i):
+    """Return why a row cannot be used, DONE when it can."""
+    price = t.price[i]
+    amount = t.amount[i]
+    if not (price > 0.0 and price < math.inf):
+        return PRICE
+    if not (amount >= 0.0 and amount < math.inf):
+        return AMOUNT
+    return BACK if t.local_ts[i] < c["local"] else DONE
+
+
+@kernel(store=False)
+def is_left_out(t, c, i):
+    """Count a row; say whether it makes no bar: a repeated id, an amount of zero."""
+    local = t.local_ts[i]
+    c["local"] = local
+    c["ahead"] = max(c["ahead"], t.ts[i] - local)
+    if t.named[i] != 0 and is_repeated(t, c, t.id[i]):
+        c["repeated"] += 1
+        return True
+    amount = t.amount[i]
+    if amount == 0.0:
+        c["zero"] += 1
+        return True
+    scale = c["scale"]
+    if scale > 0.0 and math.floor(amount * scale + 0.5) / scale != amount:
+        refine(c, amount)
+    return False
+
+
+@kernel(store=False)
+def bar_before(t, c, ts):
+    """Return the last bar that opens at or before a time, -1 when there is none."""
+    low = 0
+    high = c["size"]
+    while low < high:
+        middle = (low + high) >> 1
+        if t.bars[middle]["open_ts"] <= ts:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
+
+
+@kernel(store=False)
+def place_of(t, c, ts, price):
+    """Return the bar a trade belongs to, made where it is the first; there is room for it."""
+    at = bar_before(t, c, ts)
+    if at >= 0 and ts < t.bars[at]["close_ts"]:
+        return at
+    low = c["low"]
+    high = c["high"]
+    interval = c["interval"]
+    if interval > 0:
+        low = (ts - c["anchor"]) // interval * interval + c["anchor"]
+        high = low + interval
+    for k in range(c["size"], at + 1, -1):
+        t.bars[k] = t.bars[k - 1]
+    start_bar(t.bars[at + 1], low, high, price)
+    c["size"] += 1
+    c["latest"] = max(c["latest"], low)
+    return at + 1
+
+
+@kernel(store=False)
+def lacks(c, ts):
+    """Say what a bar that may have to be made needs: FULL its room, BUCKET its calendar bucket."""
+    if c["size"] == c["room"]:
+        return FULL
+    return BUCKET if c["interval"] == 0 and (ts < c["low"] or ts >= c["high"]) else DONE
+
+
+@entry("int64(int64)")
+def bucket_trades(address):
+    """Put trades into bars of time; the exchange time says which."""
+    t = block_at(address)
+    c = t.state[0]
+    i = c["next"]
+    count = c["count"]
+    at = 0
+    low = NEVER
+    high = 0
+    code = DONE
+    while i < count:
+        ts = t.ts[i]
+        elsewhere = ts < low or ts >= high
+        code = fault(t, c, i)
+        if code == DONE and elsewhere:
+            code = lacks(c, ts)
+        if code != DONE:
+            break
+        if not is_left_out(t, c, i):
+            if elsewhere:
+                at = place_of(t, c, ts, t.price[i])
+                low = t.bars[at]["open_ts"]
+                high = t.bars[at]["close_ts"]
+            if low < c["latest"]:
+                c["late"] += 1
+            put(t.bars[at], ts, t.price[i], t.amount[i], t.side[i])
+        i += 1
+    c["rows"] += i - c["next"]
+    c["next"] = i
+    return code
+
+
+@kernel(store=False)
+def reached(c, bar):
+    """Say whether a bar has the trades, the volume or the money that make it full."""
+    if c["kind"] == TICKS:
+        return bar["trades"] >= c["limit"]
+    if c["kind"] == VOLUME:
+        return on_grid(c["scale"], bar["volume"] + bar["volume_rest"]) >= c["limit"]
+    return bar["value"] + bar["value_rest"] >= c["limit"]
+
+
+@entry("int64(int64)")
+def count_trades(address):
+    """Put trades into bars that end with the trade that makes them full, in order of arrival."""
+    t = block_at(address)
+    c = t.state[0]
+    i = c["next"]
+    count = c["count"]
+    code = DONE
+    while i < count:
+        if c["going"] == 0 and c["size"] == c["room"]:
+            code = FULL
+            break
+        code = fault(t, c, i)
+        if code != DONE:
+            break
+        if not is_left_out(t, c, i):
+            ts = t.ts[i]
+            if c["going"] == 0:
+                start_bar(t.bars[c["size"]], ts, ts, t.price[i])
+                c["size"] += 1
+                c["going"] = 1
+            bar = t.bars[c["size"] - 1]
+            put(bar, ts, t.price[i], t.amount[i], t.side[i])
+            bar["open_ts"] = bar["first_ts"]
+            bar["close_ts"] = bar["last_ts"]
+            if reached(c, bar):
+                c["going"] = 0
+        i += 1
+    c["rows"] += i - c["next"]
+    c["next"] = i
+    return code
