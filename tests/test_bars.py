@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import random
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,6 +19,7 @@ from framework.data import BarMaker, trade_bars
 from framework.data.bars import Trades, parse_size
 from framework.errors import ConfigError, DataError
 from framework.times import DAY, MINUTE, SECOND, parse_time
+from tests.conftest import ROOT
 from tests.naive import bars as naive
 
 START = 1_709_164_795_000_000  # 2024-02-28 23:59:55 in us: a leap day and a month's end lie before it
@@ -87,6 +93,21 @@ def test_random_trades_against_the_slow_twin(size, seed):
         check(trade_bars(iter(pieces), size), expected)
         if len(expected) < 300 and size in ("1m", "1h", "1d", "1w", "1mo") and span < 10**10:
             check(trade_bars(frame, size, empty="fill"), naive.filled(expected, size))
+
+
+def digests():
+    """Size to the digest of the bars of some trades."""
+    frame = as_frame(random_trades(random.Random(5), 400, 10**10))
+    return {size: hashlib.sha256(trade_bars(frame, size).rows.tobytes()).hexdigest() for size in SIZES}
+
+
+def test_kernels_as_they_are_written_give_the_same_bars():
+    code = "import json; from tests.test_bars import digests; print(json.dumps(digests()))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, timeout=120,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == digests()
 
 
 def test_flat_bars_over_gaps_of_every_calendar():

@@ -296,18 +296,14 @@ class BarMaker:
         end = int(c["size"]) - int(c["going"] != 0 and not unfinished)
         work = self.bars[:end]
         rows = np.empty(end, TRADE_BAR)
-        for name in TRADE_BAR.names or ():
-            if name in kernels.WORK.names and name != "vwap":  # type: ignore[operator]
-                rows[name] = work[name]
-        value = work["value"] + work["value_rest"]
-        volume = work["volume"] + work["volume_rest"]
-        rows["vwap"] = value / volume
-        for name, rest in (
-            ("volume", "volume_rest"),
-            ("buy_volume", "buy_rest"),
-            ("sell_volume", "sell_rest"),
-        ):
-            rows[name] = on_grid(work[name] + work[rest], float(c["scale"]))
+        for name in set(TRADE_BAR.names or ()) & set(work.dtype.names or ()):
+            rows[name] = work[name]
+        sides = [work[name] + work[f"{name}_rest"] for name in ("buy", "sell")]
+        rests = work["buy_rest"] + work["sell_rest"] + work["other_rest"]
+        volume = work["buy"] + work["sell"] + work["other"] + rests
+        rows["vwap"] = (work["value"] + work["value_rest"]) / volume
+        for name, total in zip(("volume", "buy_volume", "sell_volume"), (volume, *sides), strict=True):
+            rows[name] = on_grid(total, float(c["scale"]))
         complete = np.ones(end, dtype=bool)
         if c["going"] and end == int(c["size"]):
             complete[-1:] = False

@@ -27,8 +27,11 @@ BAR_FIELDS = [
     ("volume", "f8"), ("buy_volume", "f8"), ("sell_volume", "f8"), ("trades", "i8"), ("vwap", "f8"),
     ("first_ts", "i8"), ("last_ts", "i8"),
 ]  # fmt: skip
-RESTS = [(name, "f8") for name in ("volume_rest", "buy_rest", "sell_rest", "value", "value_rest")]
-WORK = np.dtype(BAR_FIELDS + RESTS)
+SUMS = [(name, "f8") for name in (
+    "buy", "buy_rest", "sell", "sell_rest", "other", "other_rest",  # amounts by side, other: unknown
+    "value", "value_rest",  # price times amount
+)]  # fmt: skip
+WORK = np.dtype([field for field in BAR_FIELDS if "vol" not in field[0] and field[0] != "vwap"] + SUMS)
 STATE = np.dtype(
     [(name, "i8") for name in (
         "kind", "interval", "anchor",  # anchor: where intervals of fixed length are counted from
@@ -82,12 +85,11 @@ def is_repeated(t, c, id):
 
 
 @kernel(store=False)
-def refine(c, amount):
-    """Find the decimals that amounts have, or that they have too many."""
-    scale = c["scale"]
+def refined(scale, amount):
+    """Return the scale that holds an amount too, 0.0 when it has too many decimals."""
     while scale <= FINEST and math.floor(amount * scale + 0.5) / scale != amount:
         scale *= 10.0
-    c["scale"] = scale if scale <= FINEST else 0.0
+    return scale if scale <= FINEST else 0.0
 
 
 @kernel(store=False)
@@ -111,85 +113,151 @@ def start_bar(bar, low, high, price):
     """Begin a bar without trades."""
     bar["open_ts"] = low
     bar["close_ts"] = high
+    bar["open"] = price
     bar["high"] = price
     bar["low"] = price
+    bar["close"] = price
     bar["trades"] = 0
     bar["first_ts"] = NEVER
     bar["last_ts"] = -1
-    bar["volume"] = 0.0
-    bar["buy_volume"] = 0.0
-    bar["sell_volume"] = 0.0
-    bar["value"] = 0.0
-    bar["volume_rest"] = 0.0
+    bar["buy"] = 0.0
     bar["buy_rest"] = 0.0
+    bar["sell"] = 0.0
     bar["sell_rest"] = 0.0
+    bar["other"] = 0.0
+    bar["other_rest"] = 0.0
+    bar["value"] = 0.0
     bar["value_rest"] = 0.0
 
 
-@kernel(store=False)
-def put(bar, ts, price, amount, side):
-    """Add a trade: open and close are those of the first and last exchange time, equal ones in file order."""
-    if ts < bar["first_ts"]:
-        bar["first_ts"] = ts
-        bar["open"] = price
-    if ts >= bar["last_ts"]:
-        bar["last_ts"] = ts
-        bar["close"] = price
-    if price > bar["high"]:
-        bar["high"] = price
-    if price < bar["low"]:
-        bar["low"] = price
-    bar["trades"] += 1
-    total = bar["volume"]
-    after = total + amount
-    bar["volume"] = after
-    bar["volume_rest"] += lost(total, amount, after)
-    total = bar["value"]
-    value = price * amount
-    after = total + value
-    bar["value"] = after
-    bar["value_rest"] += lost(total, value, after)
-    if side > 0:
-        total = bar["buy_volume"]
-        after = total + amount
-        bar["buy_volume"] = after
-        bar["buy_rest"] += lost(total, amount, after)
-    elif side < 0:
-        total = bar["sell_volume"]
-        after = total + amount
-        bar["sell_volume"] = after
-        bar["sell_rest"] += lost(total, amount, after)
+@kernel(store=False, inline=True)
+def is_odd(price, amount):
+    """Say whether a row cannot be used."""
+    return not (price > 0.0 and price < math.inf and amount >= 0.0 and amount < math.inf)
 
 
 @kernel(store=False)
 def fault(t, c, i):
     """Return why a row cannot be used, DONE when it can."""
-    price = t.price[i]
-    amount = t.amount[i]
-    if not (price > 0.0 and price < math.inf):
-        return PRICE
-    if not (amount >= 0.0 and amount < math.inf):
-        return AMOUNT
-    return BACK if t.local_ts[i] < c["local"] else DONE
+    if t.local_ts[i] < c["local"]:
+        return BACK
+    if is_odd(t.price[i], t.amount[i]):
+        return AMOUNT if t.price[i] > 0.0 and t.price[i] < math.inf else PRICE
+    return DONE
 
 
 @kernel(store=False)
 def is_left_out(t, c, i):
     """Count a row; say whether it makes no bar: a repeated id, an amount of zero."""
-    local = t.local_ts[i]
-    c["local"] = local
-    c["ahead"] = max(c["ahead"], t.ts[i] - local)
     if t.named[i] != 0 and is_repeated(t, c, t.id[i]):
         c["repeated"] += 1
         return True
-    amount = t.amount[i]
-    if amount == 0.0:
+    if t.amount[i] == 0.0:
         c["zero"] += 1
         return True
-    scale = c["scale"]
-    if scale > 0.0 and math.floor(amount * scale + 0.5) / scale != amount:
-        refine(c, amount)
     return False
+
+
+@kernel(store=False)
+def take_run(t, c, bar, i):
+    """Add trades to a bar from row `i` on, which is known to be one; return the first row that is not.
+
+    The run ends at a trade that belongs elsewhere, at a row that cannot be used, and where the bar is full.
+    Open and close are those of the first and last exchange time, equal ones in file order.
+    """
+    low = bar["open_ts"] if c["kind"] == TIME else -1
+    high = bar["close_ts"] if c["kind"] == TIME else NEVER
+    limit = c["limit"]
+    count = c["count"]
+    scale = c["scale"]
+    local = c["local"]
+    ahead = c["ahead"]
+    first_ts = bar["first_ts"]
+    last_ts = bar["last_ts"]
+    top = bar["high"]
+    bottom = bar["low"]
+    trades = bar["trades"]
+    value = bar["value"]
+    rest = bar["value_rest"]
+    known = True
+    while i < count:
+        ts = t.ts[i]
+        price = t.price[i]
+        amount = t.amount[i]
+        arrival = t.local_ts[i]
+        if ts < low or ts >= high or arrival < local or is_odd(price, amount):
+            break
+        local = arrival
+        ahead = max(ahead, ts - arrival)
+        if not known and is_left_out(t, c, i):
+            i += 1
+            continue
+        known = False
+        if scale > 0.0 and math.floor(amount * scale + 0.5) / scale != amount:
+            scale = refined(scale, amount)
+        if ts < first_ts:
+            first_ts = ts
+            bar["open"] = price
+        if ts >= last_ts:
+            last_ts = ts
+            bar["close"] = price
+        top = max(top, price)
+        bottom = min(bottom, price)
+        trades += 1
+        money = price * amount
+        after = value + money
+        rest += lost(value, money, after)
+        value = after
+        add_amount(bar, t.side[i], amount)
+        i += 1
+        if limit > 0.0 and is_full(c["kind"], limit, scale, trades, bar, value + rest):
+            c["going"] = 0
+            break
+    c["scale"] = scale
+    c["local"] = local
+    c["ahead"] = ahead
+    bar["first_ts"] = first_ts
+    bar["last_ts"] = last_ts
+    bar["high"] = top
+    bar["low"] = bottom
+    bar["trades"] = trades
+    bar["value"] = value
+    bar["value_rest"] = rest
+    return i
+
+
+@kernel(store=False)
+def add_amount(bar, side, amount):
+    """Add an amount to the sum of its side."""
+    if side > 0:
+        total = bar["buy"]
+        bar["buy"] = total + amount
+        bar["buy_rest"] += lost(total, amount, total + amount)
+    elif side < 0:
+        total = bar["sell"]
+        bar["sell"] = total + amount
+        bar["sell_rest"] += lost(total, amount, total + amount)
+    else:
+        total = bar["other"]
+        bar["other"] = total + amount
+        bar["other_rest"] += lost(total, amount, total + amount)
+
+
+@kernel(store=False)
+def volume_of(bar):
+    """Return the volume of all sides."""
+    return bar["buy"] + bar["sell"] + bar["other"] + (bar["buy_rest"] + bar["sell_rest"] + bar["other_rest"])
+
+
+@kernel(store=False)
+def is_full(kind, limit, scale, trades, bar, money):
+    """Say whether a bar has the trades, the volume or the money that make it full."""
+    if kind == TICKS:
+        return trades >= limit
+    if kind == VOLUME:
+        volume = volume_of(bar)
+        return volume > limit * 0.999999 and on_grid(scale, volume) >= limit
+    return money >= limit
 
 
 @kernel(store=False)
@@ -241,40 +309,26 @@ def bucket_trades(address):
     c = t.state[0]
     i = c["next"]
     count = c["count"]
-    at = 0
-    low = NEVER
-    high = 0
     code = DONE
     while i < count:
         ts = t.ts[i]
-        elsewhere = ts < low or ts >= high
         code = fault(t, c, i)
-        if code == DONE and elsewhere:
+        if code == DONE:
             code = lacks(c, ts)
         if code != DONE:
             break
-        if not is_left_out(t, c, i):
-            if elsewhere:
-                at = place_of(t, c, ts, t.price[i])
-                low = t.bars[at]["open_ts"]
-                high = t.bars[at]["close_ts"]
-            if low < c["latest"]:
-                c["late"] += 1
-            put(t.bars[at], ts, t.price[i], t.amount[i], t.side[i])
-        i += 1
+        if is_left_out(t, c, i):
+            c["local"] = t.local_ts[i]
+            i += 1
+            continue
+        bar = t.bars[place_of(t, c, ts, t.price[i])]
+        before = bar["trades"]
+        i = take_run(t, c, bar, i)
+        if bar["open_ts"] < c["latest"]:
+            c["late"] += bar["trades"] - before
     c["rows"] += i - c["next"]
     c["next"] = i
     return code
-
-
-@kernel(store=False)
-def reached(c, bar):
-    """Say whether a bar has the trades, the volume or the money that make it full."""
-    if c["kind"] == TICKS:
-        return bar["trades"] >= c["limit"]
-    if c["kind"] == VOLUME:
-        return on_grid(c["scale"], bar["volume"] + bar["volume_rest"]) >= c["limit"]
-    return bar["value"] + bar["value_rest"] >= c["limit"]
 
 
 @entry("int64(int64)")
@@ -286,25 +340,23 @@ def count_trades(address):
     count = c["count"]
     code = DONE
     while i < count:
-        if c["going"] == 0 and c["size"] == c["room"]:
-            code = FULL
-            break
         code = fault(t, c, i)
+        if code == DONE and c["going"] == 0 and c["size"] == c["room"]:
+            code = FULL
         if code != DONE:
             break
-        if not is_left_out(t, c, i):
-            ts = t.ts[i]
-            if c["going"] == 0:
-                start_bar(t.bars[c["size"]], ts, ts, t.price[i])
-                c["size"] += 1
-                c["going"] = 1
-            bar = t.bars[c["size"] - 1]
-            put(bar, ts, t.price[i], t.amount[i], t.side[i])
-            bar["open_ts"] = bar["first_ts"]
-            bar["close_ts"] = bar["last_ts"]
-            if reached(c, bar):
-                c["going"] = 0
-        i += 1
+        if is_left_out(t, c, i):
+            c["local"] = t.local_ts[i]
+            i += 1
+            continue
+        if c["going"] == 0:
+            start_bar(t.bars[c["size"]], 0, 0, t.price[i])
+            c["size"] += 1
+            c["going"] = 1
+        bar = t.bars[c["size"] - 1]
+        i = take_run(t, c, bar, i)
+        bar["open_ts"] = bar["first_ts"]
+        bar["close_ts"] = bar["last_ts"]
     c["rows"] += i - c["next"]
     c["next"] = i
     return code
