@@ -160,7 +160,9 @@ def test_pandas_dicts_lazy_frames_and_units_give_the_same_bars(seed):
         local_timestamp=pd.to_datetime(table["local_timestamp"], unit="us", utc=True),
         side=table["side"].astype("category"),
     )
+    sides = pl.Enum(["buy", "sell", "unknown"])
     for other in (
+        frame.with_columns(pl.col("side").cast(sides)),
         columns,
         table,
         stamped,

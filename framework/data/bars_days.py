@@ -76,13 +76,10 @@ class FileDays(Days):
     def __init__(self, id: str, files: Any) -> None:
         self.id = id
         try:
-            found, _ = gather(files, id, None)
+            self.found, _ = gather(files, id, None)
         except DataError as error:
             raise DataError(f"{error}{venue_hint(id)}") from None
-        self.files = found.get("trades", [])
-        if not self.files:
-            raise DataError(f"files: there is no trades file of {id} among them; give its trades files")
-        self.days = [Day(file.day, file.path.name, file) for file in self.files]
+        self.days = [Day(file.day, file.path.name, file) for file in self.found.get("trades", [])]
 
         self.given: dict[str, Grid] = {}
 
@@ -92,6 +89,8 @@ class FileDays(Days):
 
     def read(self, chosen: Sequence[Day], take: Take) -> None:
         """Read files with the grids of the instrument; ids and late rows go on from file to file."""
+        if not self.days:
+            raise DataError(f"files: there is no trades file of {self.id} among them; give its trades files")
         held = [day for day in chosen if first_row(day.source) is not None]
         if not held:
             return

@@ -111,23 +111,11 @@ def lost(total, value, after):
 @kernel(store=False)
 def start_bar(bar, low, high, price):
     """Begin a bar without trades."""
-    bar["open_ts"] = low
-    bar["close_ts"] = high
-    bar["open"] = price
-    bar["high"] = price
-    bar["low"] = price
-    bar["close"] = price
-    bar["trades"] = 0
-    bar["first_ts"] = NEVER
-    bar["last_ts"] = -1
-    bar["buy"] = 0.0
-    bar["buy_rest"] = 0.0
-    bar["sell"] = 0.0
-    bar["sell_rest"] = 0.0
-    bar["other"] = 0.0
-    bar["other_rest"] = 0.0
-    bar["value"] = 0.0
-    bar["value_rest"] = 0.0
+    bar["open_ts"], bar["close_ts"] = low, high
+    bar["open"] = bar["high"] = bar["low"] = bar["close"] = price
+    bar["first_ts"], bar["last_ts"], bar["trades"] = NEVER, -1, 0
+    bar["buy"] = bar["buy_rest"] = bar["sell"] = bar["sell_rest"] = 0.0
+    bar["other"] = bar["other_rest"] = bar["value"] = bar["value_rest"] = 0.0
 
 
 @kernel(store=False, inline=True)
@@ -302,7 +290,7 @@ def lacks(c, ts):
     return BUCKET if c["interval"] == 0 and (ts < c["low"] or ts >= c["high"]) else DONE
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def bucket_trades(address):
     """Put trades into bars of time; the exchange time says which."""
     t = block_at(address)
@@ -331,7 +319,7 @@ def bucket_trades(address):
     return code
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def count_trades(address):
     """Put trades into bars that end with the trade that makes them full, in order of arrival."""
     t = block_at(address)

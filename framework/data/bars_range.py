@@ -93,7 +93,12 @@ def day_bars(
         raise ConfigError(f'empty: bars of {size} are never empty; leave empty="fill" out')
     first, last = time_range(start, stop)
     days = source_of(venue, symbol, store, files)
-    return RangeBars(days, size, first, last, NEVER if until is None else parse_time(until)).bars(empty)
+    return candles_of(days, size, first, last, NEVER if until is None else parse_time(until), empty)
+
+
+def candles_of(days: Days, size: Size, start: int, stop: int, until: int, empty: str) -> Bars:
+    """Return the bars of [start, stop) in ns; see `day_bars`."""
+    return RangeBars(days, size, start, stop, until).bars(empty)
 
 
 def time_range(start: Any, stop: Any) -> tuple[int, int]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[Any]
 CHUNK = 1 << 19  # rows of ticks at a time
+SIDES = {"buy": 1, "sell": -1, "unknown": 0, "": 0}
 EDGE = 100  # a bar whose first or last hundredth the trades miss is whole, as in `Market.as_candles`
 
 
@@ -178,14 +179,25 @@ def side_column(columns: Columns) -> Rows:
     """Return +1, -1 or 0 of the taker's side; 0 for all where there is no such column."""
     if "side" not in columns.names:
         return np.zeros(len(columns), np.int8)
+    if columns.kind == "polars" and (quick := enum_sides(columns.frame.get_column("side"))) is not None:
+        return quick
     text = text_column(columns, "side").fill_null("")
     bought, sold = (text == name for name in ("buy", "sell"))
-    odd = ~(bought | sold | text.is_in(["unknown", ""]))
+    odd = ~text.is_in(list(SIDES))
     if odd.any():
         row = int(odd.arg_true()[0])
         raise columns.error(row, "side", text[row], "is no side; write buy, sell or unknown")
     side: Rows = bought.to_numpy().astype(np.int8) - sold.to_numpy().astype(np.int8)
     return side
+
+
+def enum_sides(column: pl.Series) -> Rows | None:
+    """Return the sides of the store's own column type without making texts of it; None for another."""
+    names = getattr(column.dtype, "categories", None)
+    if not isinstance(names, Iterable) or column.null_count():
+        return None
+    codes = [SIDES.get(name) for name in names]
+    return None if None in codes else np.array([*codes, 0], np.int8)[column.to_physical().to_numpy()]
 
 
 def id_column(columns: Columns) -> tuple[Rows, Rows]:
@@ -197,5 +209,6 @@ def id_column(columns: Columns) -> tuple[Rows, Rows]:
         return values.astype(np.int64), np.ones(len(columns), np.uint8)
     if values.dtype.kind == "f":
         return values.astype(np.float64).view(np.int64), np.isfinite(values).astype(np.uint8)
-    text = text_column(columns, "id").fill_null("")
-    return text.hash(seed=0).to_numpy().view(np.int64), (text != "").to_numpy().astype(np.uint8)
+    text = text_column(columns, "id")
+    named = (text.str.len_bytes() > 0).fill_null(False)
+    return text.hash(seed=0).to_numpy().view(np.int64), named.to_numpy().astype(np.uint8)
