@@ -16,7 +16,7 @@ from framework.times import MICROSECOND, parse_time
 TRADES = 50_000_000
 CHUNK = 1 << 20
 START = parse_time("2024-08-01")
-SIZES = ("1s", "1m", "1h", "1d", "1mo", "100ticks", "50vol", "1000000dollars")
+SIZES = ("1s", "1m", "1h", "1d", "1mo", "1000ticks", "500vol", "30000000dollars")
 
 
 class Row(NamedTuple):

@@ -267,7 +267,7 @@ class BarMaker:
         while (code := self.run(arrays)) != kernels.DONE:
             i = int(c["next"])
             if code == kernels.FULL:
-                self.bars = np.concatenate([self.bars, np.zeros(len(self.bars), kernels.WORK)])
+                self.bars.resize(2 * len(self.bars), refcheck=False)
                 c["room"] = len(self.bars)
             elif code == kernels.BUCKET:
                 c["low"] = floor_time(arrays[0][i : i + 1], self.size.interval)[0]

@@ -204,11 +204,11 @@ def id_column(columns: Columns) -> tuple[Rows, Rows]:
     """Return numbers that stand for the ids, and 1 where there is one."""
     if "id" not in columns.names:
         return np.zeros(len(columns), np.int64), np.zeros(len(columns), np.uint8)
-    values = columns.cells("id").values
-    if values.dtype.kind in "iu":
-        return values.astype(np.int64), np.ones(len(columns), np.uint8)
-    if values.dtype.kind == "f":
-        return values.astype(np.float64).view(np.int64), np.isfinite(values).astype(np.uint8)
+    is_text = columns.kind == "polars" and not columns.frame.get_column("id").dtype.is_numeric()
+    if not is_text and (values := columns.cells("id").values).dtype.kind in "iuf":
+        whole = values.dtype.kind != "f"
+        ids = values.astype(np.int64) if whole else values.astype(np.float64).view(np.int64)
+        return ids, np.isfinite(values).astype(np.uint8)
     text = text_column(columns, "id")
     named = (text.str.len_bytes() > 0).fill_null(False)
     return text.hash(seed=0).to_numpy().view(np.int64), named.to_numpy().astype(np.uint8)
