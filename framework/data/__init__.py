@@ -1,4 +1,7 @@
-"""Where market data comes from: files, generators, downloads. Knows nothing of the engine."""
+"""Where market data comes from: files, a store, downloads, streams. Knows nothing of the engine.
+
+Names are imported when they are first used: readers compile kernels, clients import libraries.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,42 @@ if TYPE_CHECKING:
     from framework.data.bars import BarMaker, Bars
     from framework.data.bars_range import candles, day_bars
     from framework.data.bars_sources import trade_bars
+    from framework.data.loading import load
+    from framework.data.store import Part, Store
     from framework.data.tardis_csv import from_tardis
 
 _HOME = {
     "BarMaker": "bars",
     "Bars": "bars",
+    "Part": "store",
+    "Store": "store",
     "candles": "bars_range",
     "day_bars": "bars_range",
     "from_tardis": "tardis_csv",
+    "load": "loading",
     "market_data": "ask",
     "order_book": "ask",
     "recent_trades": "ask",
     "trade_bars": "bars_sources",
 }
+
 __all__ = [
-    "BarMaker", "Bars", "candles", "day_bars", "from_tardis", "market_data", "order_book", "recent_trades",
+    "BarMaker",
+    "Bars",
+    "Part",
+    "Store",
+    "candles",
+    "day_bars",
+    "from_tardis",
+    "load",
+    "market_data",
+    "order_book",
+    "recent_trades",
     "trade_bars",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: readers compile kernels."""
     if name not in _HOME:
-        raise AttributeError(f"module 'framework.data' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"framework.data.{_HOME[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
