@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.data.bars import Trades
-from framework.data.bars_days import Day, Days, Enough, FileDays
+from framework.data.bars_days import Day, Days, FileDays
 from framework.data.books import Builder, Viewer
 from framework.data.careful import Finer, Grid, Place
 from framework.data.reader import Reader
@@ -178,14 +178,19 @@ def until(kind: str, files: Sequence[TickFile], id: str, at: int) -> tuple[Instr
         reader = Reader(kind, what, grids["tick_size"], grids["lot_size"], None)
         maker = maker_of(kind, reader)
         try:
-            for file in held:
-                reader.read_file(file, Upto(reader, maker, at))
-        except Enough:
-            pass
+            read_until(reader, held, Upto(reader, maker, at))
         except Finer as finer:
             given[finer.name] = finer.grid
             continue
         return what, maker.book(kind)
+
+
+def read_until(reader: Reader, files: Sequence[TickFile], taker: Upto) -> None:
+    """Read files until the taker has enough."""
+    for file in files:
+        for _ in reader.blocks_of(file, taker):
+            if taker.has_enough:
+                return
 
 
 def maker_of(kind: str, reader: Reader) -> Builder | Viewer:
@@ -199,7 +204,7 @@ class Upto:
     """Passes on the rows that had arrived by a moment."""
 
     def __init__(self, reader: Reader, maker: Builder | Viewer, at: int) -> None:
-        self.maker, self.at = maker, at
+        self.maker, self.at, self.has_enough = maker, at, False
         changes = isinstance(maker, Builder)
         self.local: Rows = (reader.feed.changes if changes else reader.feed.moments)["local_ts"]
         self.begin_file: Callable[[], None] = maker.begin_file
@@ -211,7 +216,6 @@ class Upto:
     def take(self, count: int) -> None:
         """Pass on those of the first `count` rows of the block."""
         end = int(np.searchsorted(self.local[:count], self.at, side="right"))
-        if end:
+        if end and not self.has_enough:
             self.maker.take(end)
-        if end < count:
-            raise Enough
+        self.has_enough |= end < count

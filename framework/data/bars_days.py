@@ -66,10 +66,6 @@ def venue_hint(id: str) -> str:
     return f"; of the venue {venue!r} nothing is known, {hint}" if venue not in symbols.FORMS else ""
 
 
-class Enough(Exception):
-    """Nothing more is wanted of a file."""
-
-
 class FileDays(Days):
     """Tardis csv files."""
 
@@ -99,10 +95,10 @@ class FileDays(Days):
         what = with_grids(what, given)
         reader = Reader("trades", what, given["tick_size"], given["lot_size"], None)
         for day in held:
-            try:
-                reader.read_file(day.source, Taker(reader, what, day, take))
-            except Enough:
-                return
+            taker = Taker(reader, what, day, take)
+            for _ in reader.blocks_of(day.source, taker):
+                if taker.has_enough:
+                    return
 
 
 class Taker:
@@ -110,6 +106,7 @@ class Taker:
 
     def __init__(self, reader: Reader, what: Instrument, day: Day, take: Take) -> None:
         self.reader, self.what, self.day, self.pass_on = reader, what, day, take
+        self.has_enough = False
 
     def begin_file(self) -> None:
         """Nothing: bars go on."""
@@ -119,8 +116,9 @@ class Taker:
 
     def take(self, count: int) -> None:
         """Pass on the first `count` rows of the block."""
-        if not self.pass_on(self.day, tick_trades(self.reader.feed.deals[:count], self.what)):
-            raise Enough
+        if not self.has_enough:
+            trades = tick_trades(self.reader.feed.deals[:count], self.what)
+            self.has_enough = not self.pass_on(self.day, trades)
 
 
 class StoreDays(Days):
