@@ -18,7 +18,6 @@ from framework.data.streams import WINDOW
 from framework.data.tardis_csv import describe, first_row, with_grids
 from framework.errors import DataError
 from framework.instruments import Instrument
-from framework.market import Market
 from framework.market_book import BookCursor, Snapshot
 from framework.market_ticks import Book
 from framework.times import DAY, format_time
@@ -127,52 +126,54 @@ def trade_frame(rows: Rows) -> pl.DataFrame:
 
 def book_of(days: Days, at: int, levels: int) -> Snapshot:
     """Return the book of the messages that had arrived by `at`."""
-    if isinstance(days, FileDays):
-        what, book = file_book(days, at)
-    else:
-        market = stored_book(days, at)
-        what, book = market.instruments[0], market.books.get(0)
-    view = BookCursor(book, what).view(at) if book is not None and len(book) else None
-    if view is None or view.local_ts < 0:
-        raise DataError(
-            f"{days.id} book: none was known at {format_time(at)}; ask for a later time, or get the day "
-            "before"
-        )
-    return view.snapshot(levels)
-
-
-def stored_book(days: Days, at: int) -> Market:
-    """Return a market of the stored book up to `at`."""
-    from framework.data.loading import load
-
-    venue, _, symbol = days.id.partition(":")
-    store = days.store  # type: ignore[attr-defined]
-    market: Market = load(venue, symbol, at // DAY * DAY, at + 1, ["book"], store=store, stream=False)
-    return market
-
-
-def file_book(days: FileDays, at: int) -> tuple[Instrument, Book | None]:
-    """Return the instrument and its book up to `at`, from the best kind of book file there is."""
-    kind = next((kind for kind in BOOK_KINDS if days.found.get(kind)), None)
+    found = days.of_kinds(BOOK_KINDS)
+    kind = next((kind for kind in BOOK_KINDS if found.get(kind)), None)
     if kind is None:
-        raise DataError(f"{days.id} book: there is no file of {', '.join(BOOK_KINDS)}; give one")
-    files = [Day(file.day, file.path.name, file) for file in days.found[kind]]
-    every = last_days(files, at, f"{days.id} {kind}")
-    for count in range(1, len(every) + 1):
-        what, book = until(kind, [day.source for day in every[-count:]], days.id, at)
-        if (book is not None and len(book)) or count == 2:  # known since its day's first message
-            break
-    return what, book
+        raise DataError(f"{days.id} book: there is no file of {', '.join(BOOK_KINDS)}; give or import one")
+    every = last_days(found[kind], at, f"{days.id} {kind}")
+    view = None
+    for count in (1, 2):  # a day has the book of the day before until its own first message
+        what, book = (until if isinstance(days, FileDays) else stored)(kind, every[-count:], days, at)
+        view = BookCursor(book, what).view(at) if book is not None and len(book) else None
+        if view is not None and view.local_ts >= 0:
+            return view.snapshot(levels)
+    raise DataError(
+        f"{days.id} book: none was known at {format_time(at)}; ask for a later time, or get the day before"
+    )
 
 
-def until(kind: str, files: Sequence[TickFile], id: str, at: int) -> tuple[Instrument, Book | None]:
+def stored(kind: str, chosen: Sequence[Day], days: Any, at: int) -> tuple[Instrument, Book | None]:
+    """Return the book of stored days up to `at`."""
+    from framework.data.loading_stock import common_step
+    from framework.data.rebuild import BLOCK, Feed
+
+    parts = [day.source for day in chosen if day.source.rows]
+    if not parts:
+        return Instrument(days.id), None
+    tick, lot = (common_step([getattr(p, name) for p in parts], name) for name in ("tick_size", "lot_size"))
+    feed = Feed(kind, tick, lot, str(parts[-1].path))
+    levels = kind == BOOK_KINDS[0]
+    maker = Builder(feed.changes) if levels else Viewer(feed.moments, feed.cells, feed.width)
+    for part in parts:
+        maker.begin_file()
+        for frame in days.store.frames(part):
+            local = frame["local_timestamp"].to_physical().to_numpy()
+            end = int(np.searchsorted(local, at // 1000, side="right"))
+            for first in range(0, end, BLOCK):
+                maker.take(feed.fill(frame[first : min(first + BLOCK, end)]))
+            if end < len(frame):
+                break
+    return Instrument(days.id, tick_size=tick, lot_size=lot), maker.book(kind)
+
+
+def until(kind: str, chosen: Sequence[Day], days: Days, at: int) -> tuple[Instrument, Book | None]:
     """Return the book of files up to `at`."""
     given: dict[str, Grid] = {}
-    held = [file for file in files if first_row(file) is not None]
+    held = [day.source for day in chosen if first_row(day.source) is not None]
     if not held:
-        return Instrument(id), None
+        return Instrument(days.id), None
     while True:
-        what, grids = describe(id, {kind: held}, None)
+        what, grids = describe(days.id, {kind: held}, None)
         grids |= given
         what = with_grids(what, grids)
         reader = Reader(kind, what, grids["tick_size"], grids["lot_size"], None)
