@@ -13,6 +13,7 @@ from framework.data.bars_days import Day, Days, FileDays
 from framework.data.books import Builder, Viewer
 from framework.data.careful import Finer, Grid, Place
 from framework.data.reader import Reader
+from framework.data.rows import TAKER_SIDES
 from framework.data.schema import BOOK_KINDS, TickFile
 from framework.data.streams import WINDOW
 from framework.data.tardis_csv import describe, first_row, with_grids
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Rows = NDArray[Any]
-SIDES = np.array(["unknown", "buy", "sell"])  # by +1, -1, 0
+SIDES = np.array(TAKER_SIDES)  # by 0, +1, -1
 
 
 def date_of(ts: int) -> str:
@@ -119,7 +120,7 @@ def trade_frame(rows: Rows) -> pl.DataFrame:
         name: pl.Series(name, np.ascontiguousarray(rows[field]) // 1000).cast(pl.Datetime("us", "UTC"))
         for name, field in (("timestamp", "ts"), ("local_timestamp", "local_ts"))
     }
-    side = pl.Series("side", SIDES[rows["side"]].tolist(), pl.String)
+    side = pl.Series("side", SIDES[rows["side"]].tolist(), pl.Enum(TAKER_SIDES))
     numbers = [pl.Series(name, np.ascontiguousarray(rows[name])) for name in ("price", "amount")]
     return pl.DataFrame([*columns.values(), side, *numbers])
 
