@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from framework.data.careful import Grid
 from framework.data.loading_notes import day_lines, missing_lines
 from framework.data.pack import Damaged, Pack
-from framework.data.rebuild import repack, replay_path
+from framework.data.rebuild import PACKED, repack, replay_path
 from framework.data.schema import BOOK_KINDS, QUOTE_KINDS
 from framework.data.tardis_csv import grid_lines
 from framework.errors import DataError, near
@@ -21,7 +21,6 @@ from framework.times import DAY, format_time
 
 SIDES = ("funding", "mark")  # streams that are a part of derivative_ticker
 DEFAULT = ("trades", "book", "derivative_ticker")
-PACKED = ("trades", "liquidations", *BOOK_KINDS)
 
 
 class Asked(NamedTuple):

@@ -48,7 +48,8 @@ def streamed(base: Market, sides: Sequence[Side], asked: Asked) -> Market:
         return market
     if market_parts.has_rows(replace(market, tapes=())):
         return market
-    whole = replace(base, tapes=tuple(tape for k, side in enumerate(sides) for tape in tapes_of(side, k, FIRST, LAST)))
+    every = (tape for k, side in enumerate(sides) for tape in tapes_of(side, k, FIRST, LAST))
+    whole = replace(base, tapes=tuple(every))
     raise market_parts.refuse_empty(whole, max(low, 0), high if high != LAST else whole.stop)
 
 

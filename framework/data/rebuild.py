@@ -14,7 +14,7 @@ from framework.data import parse
 from framework.data.books import Builder, Viewer
 from framework.data.pack import NAMED, Edges, Label, write_deals, write_pack
 from framework.data.reader import SILENCE, places
-from framework.data.schema import COLUMNS
+from framework.data.schema import BOOK_KINDS, COLUMNS
 from framework.data.streams import DIGEST, WINDOW, Deals
 from framework.errors import DataError
 from framework.instruments import grid_inverse, price_of
@@ -22,6 +22,7 @@ from framework.times import MICROSECOND
 
 Rows = NDArray[Any]
 DEAL_KINDS = ("trades", "liquidations")
+PACKED = (*DEAL_KINDS, *BOOK_KINDS)  # kinds that have a pack
 BLOCK = 1 << 16  # rows the kernels take at a time
 MASK = 0xFFFFFFFFFFFFFF  # of the two digests of an id
 
