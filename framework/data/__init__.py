@@ -1,19 +1,24 @@
-"""Where market data comes from: files, generators, downloads. Knows nothing of the engine."""
+"""Where market data comes from: files, a store, downloads, streams. Knows nothing of the engine.
+
+Names are imported when they are first used: readers compile kernels, clients import libraries.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.data.loading import load
+    from framework.data.store import Part, Store
     from framework.data.tardis_csv import from_tardis
 
-__all__ = ["from_tardis"]
+_HOME = {"Part": "store", "Store": "store", "from_tardis": "tardis_csv", "load": "loading"}
+
+__all__ = ["Part", "Store", "from_tardis", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the readers when they are first used: they compile kernels."""
-    if name != "from_tardis":
-        raise AttributeError(f"module 'framework.data' has no attribute {name!r}")
-    from framework.data.tardis_csv import from_tardis
-
-    return from_tardis
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -22,7 +22,7 @@ from framework.times import MICROSECOND
 
 Rows = NDArray[Any]
 DEAL_KINDS = ("trades", "liquidations")
-PACKED = (*DEAL_KINDS, *BOOK_KINDS)  # kinds that have a pack
+PACKED = (*DEAL_KINDS, *BOOK_KINDS)  # kinds with an engine form
 BLOCK = 1 << 16  # rows the kernels take at a time
 MASK = 0xFFFFFFFFFFFFFF  # of the two digests of an id
 
