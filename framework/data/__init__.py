@@ -9,13 +9,43 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.data.ask import market_data, order_book, recent_trades
+    from framework.data.bars import BarMaker, Bars
+    from framework.data.bars_range import candles, day_bars
+    from framework.data.bars_sources import trade_bars
     from framework.data.loading import load
     from framework.data.store import Part, Store
     from framework.data.tardis_csv import from_tardis
 
-_HOME = {"Part": "store", "Store": "store", "from_tardis": "tardis_csv", "load": "loading"}
+_HOME = {
+    "BarMaker": "bars",
+    "Bars": "bars",
+    "Part": "store",
+    "Store": "store",
+    "candles": "bars_range",
+    "day_bars": "bars_range",
+    "from_tardis": "tardis_csv",
+    "load": "loading",
+    "market_data": "ask",
+    "order_book": "ask",
+    "recent_trades": "ask",
+    "trade_bars": "bars_sources",
+}
 
-__all__ = ["Part", "Store", "from_tardis", "load"]
+__all__ = [
+    "BarMaker",
+    "Bars",
+    "Part",
+    "Store",
+    "candles",
+    "day_bars",
+    "from_tardis",
+    "load",
+    "market_data",
+    "order_book",
+    "recent_trades",
+    "trade_bars",
+]
 
 
 def __getattr__(name: str) -> Any:
