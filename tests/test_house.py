@@ -43,7 +43,7 @@ KERNELS = (
     "framework/engine", "framework/indicators", "framework/jit.py", "framework/arena.py",
     "framework/data/parse", "framework/data/build", "framework/data/views",
 )  # fmt: skip
-SLOW = {"matplotlib", "pandas", "jinja2", "typer", "rich", "httpx", "diskcache", "pydantic"}
+SLOW = {"matplotlib", "pandas", "jinja2", "typer", "rich", "httpx", "diskcache", "pydantic", "websockets"}
 WORDS = ("TO" + "DO", "FIX" + "ME")
 
 

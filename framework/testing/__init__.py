@@ -1,4 +1,4 @@
-"""What users' own tests can start too: a loopback HolySheep, and checks of strategies.
+"""What users' own tests can start too: a loopback HolySheep and tardis-machine, and checks of strategies.
 
 Names are imported when they are first used.
 """
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framework.testing.holysheep import HolySheepServer, Scripted
+    from framework.testing.machine import MachineServer, Play
     from framework.testing.rehearsal import Report, check_strategy
 
 _HOME = {
-    "HolySheepServer": "holysheep", "Report": "rehearsal", "Scripted": "holysheep",
-    "check_strategy": "rehearsal",
+    "HolySheepServer": "holysheep", "MachineServer": "machine", "Play": "machine", "Report": "rehearsal",
+    "Scripted": "holysheep", "check_strategy": "rehearsal",
 }  # fmt: skip
 
-__all__ = ["HolySheepServer", "Report", "Scripted", "check_strategy"]
+__all__ = ["HolySheepServer", "MachineServer", "Play", "Report", "Scripted", "check_strategy"]
 
 
 def __getattr__(name: str) -> Any:

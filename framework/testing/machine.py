@@ -26,10 +26,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from framework.data.message_kinds import BookChange, Message, check_types
+from framework.data.message_texts import write
 from framework.data.messages import parse
 from framework.data.stream_book import LiveBook
 from framework.errors import ConfigError, FrameworkError, near
-from framework.testing.machine_messages import is_wanted, stamped, texts_of, write
+from framework.testing.machine_messages import is_wanted, stamped, texts_of
 
 ENDS = ("close", "cut", "half", "silent", "flood")
 ATTEMPTS = 50  # to find two ports that follow each other
