@@ -179,12 +179,15 @@ class Stream:
 
     def wait(self, timeout: float | None) -> Pair | None:
         """Return the next event and its text, None at the end; `queue.Empty` after `timeout` seconds."""
-        if self._pump is None:
-            self._pump = Pump(self.link)
-        pair = self._pump.get(timeout)
+        pair = self._next(timeout)
         if pair is not None:
             self.state.take(pair[0])
         return pair
+
+    def _next(self, timeout: float | None) -> Pair | None:
+        if self._pump is None:
+            self._pump = Pump(self.link)
+        return self._pump.get(timeout)
 
     def moments(self, grace: float = GRACE) -> Iterator[tuple[int, list[Event]]]:
         """Yield (local_ts, events) of one arrival time: all are applied, and they stand in hook order.
@@ -193,23 +196,21 @@ class Stream:
         one time come one by one here, so the last one waits up to `grace` seconds for another.
         """
         group: list[Event] = []
-        now = -1
         while True:
             try:
-                pair = self.wait(grace if group else None)
+                pair = self._next(grace if group else None)
+                is_over = pair is None
             except Empty:
-                yield now, in_order(group)
+                pair, is_over = None, False
+            if group and (pair is None or pair[0].local_ts != group[0].local_ts):
+                for event in group:
+                    self.state.take(event)
+                yield group[0].local_ts, in_order(group)
                 group = []
-                continue
-            if pair is None:
-                break
-            if group and pair[0].local_ts != now:
-                yield now, in_order(group)
-                group = []
-            now = pair[0].local_ts
-            group.append(pair[0])
-        if group:
-            yield now, in_order(group)
+            if is_over:
+                return
+            if pair is not None:
+                group.append(pair[0])
 
     def close(self) -> None:
         """End the connection."""
@@ -276,6 +277,11 @@ class Pump:
             raise
         except BaseException as error:  # handed to the reading thread
             queue.put(error)
+
+    @property
+    def waiting(self) -> int:
+        """Events in the queue."""
+        return self._queue.qsize()
 
     def get(self, timeout: float | None) -> Pair | None:
         """Return the next pair, None at the end; raise what ended the link."""

@@ -46,7 +46,7 @@ class Play:
     count : messages that are sent before the end, None = all
     end : close (with `code` and `reason`), cut (no farewell), half (half a message, then cut), silent
         (nothing more, the connection stays), flood (the messages again and again, as fast as they go)
-    extra : texts sent before the message of a number, bad JSON for example
+    extra : a text (or several) sent before the message of a number, bad JSON for example
     status : answer the handshake (or the HTTP request) with this status instead
     """
 
@@ -54,7 +54,7 @@ class Play:
     end: str = "close"
     code: int = 1000
     reason: str = ""
-    extra: Mapping[int, str] = field(default_factory=dict)
+    extra: Mapping[int, str | Sequence[str]] = field(default_factory=dict)
     status: int = 0
 
     def __post_init__(self) -> None:
@@ -255,8 +255,8 @@ def play(owner: MachineServer, socket: Any, what: Play, texts: Iterator[str]) ->
 def woven(texts: Iterator[str], what: Play) -> Iterator[str]:
     """Yield the first `count` messages of a connection with the extra ones between."""
     for i in range(what.count if what.count is not None else 1 << 62):
-        if i in what.extra:
-            yield what.extra[i]
+        extra = what.extra.get(i, ())
+        yield from (extra,) if isinstance(extra, str) else extra
         text = next(texts, None)
         if text is None:
             return
