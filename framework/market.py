@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from framework import market_bars, market_cover, market_parts, market_streams, market_tick_bars, market_ticks
+from framework import (
+    market_bars,
+    market_cover,
+    market_parts,
+    market_source,
+    market_streams,
+    market_tick_bars,
+    market_ticks,
+)
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument
 from framework.market_bars import Gap
@@ -16,6 +24,9 @@ from framework.market_parts import FIRST, LAST, TIES, gap_words, nothing
 from framework.market_ticks import Book
 from framework.market_view import View
 from framework.times import format_time, parse_interval, parse_time
+
+if TYPE_CHECKING:
+    from framework.market_reel import Reel
 
 __all__ = ["TIES", "Gap", "Market", "View"]
 
@@ -50,6 +61,10 @@ class Market:
         Bars made by `resample`; orders never match on them.
     spans : dict of ("funding" or "mark", instrument) to Span
         What a stream covered before it was sliced.
+    tapes : tuple of Tape
+        Tick streams that are read piece by piece instead of being in trades, books, quotes, liquidations.
+    reel : Reel, optional
+        What fills the arrays of this market while one run goes on.
     """
 
     instruments: tuple[Instrument, ...]
@@ -66,6 +81,8 @@ class Market:
     remarks: tuple[str, ...] = ()
     derived: frozenset[Key] = frozenset()
     spans: dict[tuple[str, int], market_cover.Span] = field(default_factory=dict)
+    tapes: tuple[market_source.Tape, ...] = ()
+    reel: Reel | None = None
 
     @staticmethod
     def from_candles(
@@ -205,6 +222,7 @@ class Market:
         DataError
             Nothing that can be traded lies in the range; the market's real range is given.
         """
+        market_source.need_memory(self, "slice")
         first = FIRST if start is None else parse_time(start)
         last = LAST if stop is None else parse_time(stop)
         bars = {
@@ -244,7 +262,21 @@ class Market:
     @property
     def is_ticks(self) -> bool:
         """True when any instrument has ticks."""
-        return bool(self.trades or self.books)
+        return any(self.has_ticks(k) for k in range(len(self.instruments)))
+
+    @property
+    def is_streamed(self) -> bool:
+        """True when tick streams are read piece by piece and never in memory as a whole."""
+        return bool(self.tapes)
+
+    def loaded(self) -> Market:
+        """Return the market with all its rows in memory."""
+        return market_source.in_memory(self) if self.tapes else self
+
+    def as_tapes(self, rows: int = 1 << 20) -> Market:
+        """Return the market with its tick streams in pieces of about `rows` rows: replayed piece by piece."""
+        market_source.need_memory(self, "as_tapes")
+        return replace(self, **market_source.taped_fields(self, rows))
 
     def as_candles(self, interval: str | int = "1m") -> Market:
         """Return the market with bars of its trades in place of every instrument's ticks.
@@ -252,10 +284,12 @@ class Market:
         Bars are built by the exchange's own stamps from all trades of the bucket; without a trade they are
         flat with volume 0. A first and last bucket that the ticks do not cover are left out, with a remark.
         """
+        market_source.need_memory(self, "as_candles")
         return replace(self, **market_tick_bars.candle_fields(self, parse_interval(interval)))
 
     def as_trades(self) -> Market:
         """Return the market without its books and quotes: orders meet trades only."""
+        market_source.need_memory(self, "as_trades")
         return replace(self, **market_tick_bars.trade_fields(self))
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from framework.errors import ConfigError
 from framework.instruments import Instrument, price_of
+from framework.market_source import need_memory
 from framework.market_ticks import Book, Levels, Lots
 from framework.records import NEVER
 from framework.times import parse_time
@@ -214,10 +216,15 @@ class BookCursor:
     them (end of the bids, begin of the asks), and the best are looked for from there.
     """
 
-    __slots__ = ("book", "count", "edges", "is_ask", "rows", "shown", "state", "times", "until", "what")
+    __slots__ = (
+        "__weakref__", "book", "count", "edges", "is_ask", "loaded", "rows", "shown", "size", "state", "times",
+        "until", "what",
+    )  # fmt: skip
 
-    def __init__(self, book: Book, what: Instrument) -> None:
+    def __init__(self, book: Book, what: Instrument, loaded: Callable[[], int] | None = None) -> None:
         self.book, self.what = book, what
+        self.loaded = loaded  # of a reel's book: how many messages are there by now
+        self.size = len(book) if loaded is None else loaded()
         self.times = book.messages["local_ts"]
         self.is_ask = (book.levels & 1).astype(bool)
         self.state = np.zeros(len(book.levels), dtype=np.int64)
@@ -234,8 +241,10 @@ class BookCursor:
 
     def view(self, now: int) -> BookView:
         """Return the book of the messages with local_ts <= now."""
+        if self.loaded is not None:
+            self.look(self.loaded(), now)
         if now >= self.until or (self.count and now < self.times[self.count - 1]):
-            self.move(int(np.searchsorted(self.times[:-1], now, side="right")))
+            self.move(int(np.searchsorted(self.times[: self.size], now, side="right")))
         last = self.book.messages[self.count - 1]
         stamps = (int(last["ts"]), int(last["local_ts"])) if self.count else (-1, -1)
         levels = self.shown() if self.shown is not None else None
@@ -243,6 +252,18 @@ class BookCursor:
             levels = Shown(self)
             self.shown = weakref.ref(levels)
         return BookView(self.what, now, stamps, levels)
+
+    def look(self, size: int, now: int) -> None:
+        """Note how many messages are there; what has passed is not there any more, so there is no way back."""
+        if self.count and now < self.times[self.count - 1]:
+            raise ConfigError("book: a streamed market cannot be seen as of an earlier time again")
+        if size != self.size:
+            self.size, self.until = size, int(self.times[self.count])
+
+    def keep_up(self, until: int) -> None:
+        """Apply every message that has arrived until then: it is about to go."""
+        self.look(self.loaded() if self.loaded is not None else len(self.book), until)
+        self.move(self.count + int(np.searchsorted(self.times[self.count : self.size], until, side="right")))
 
     def move(self, count: int) -> None:
         """Apply or take back messages until `count` are applied."""
@@ -282,7 +303,12 @@ def open_book(market: Market, k: int) -> BookCursor:
             f"book: {market.instruments[k].id} has no book in this market; load incremental_book_L2, "
             "book_snapshot_25, book_snapshot_5, quotes or book_ticker"
         )
-    return BookCursor(market.books[k], market.instruments[k])
+    reel = market.reel
+    if reel is None or ("books", k) not in reel.strands:
+        return BookCursor(market.books[k], market.instruments[k])
+    cursor = BookCursor(market.books[k], market.instruments[k], lambda: reel.loaded("books", k))
+    reel.cursors.add(cursor)
+    return cursor
 
 
 def book_at(market: Market, instrument: int | str | None, local_ts: Any) -> BookView:
@@ -302,6 +328,7 @@ def book_at(market: Market, instrument: int | str | None, local_ts: Any) -> Book
         The instrument has no book, or names none of the market's.
     """
     now = parse_time(local_ts)
+    need_memory(market, "book_at")
     return open_book(market, market.number(instrument)).view(min(now, NEVER - 1))
 
 

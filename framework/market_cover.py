@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import DataError
+from framework.market_source import tape_of
 from framework.market_ticks import has_ticks, tick_range
 from framework.times import DAY, MINUTE, Times, format_interval, format_time
 
@@ -184,7 +185,7 @@ def unmarked_price(market: Market, k: int) -> str:
     """Return in words what funding is priced at without a mark price."""
     if not has_ticks(market, k):
         return "the bar's open"
-    return "the book's mid" if k in market.books else "the last trade"
+    return "the book's mid" if tick_stream(market, "books", k) else "the last trade"
 
 
 def stream_notes(market: Market) -> list[str]:
@@ -227,7 +228,7 @@ def tick_notes(market: Market) -> list[str]:
         span = tick_range(market, k)
         if not has_ticks(market, k) or span is None:
             continue
-        if k not in market.trades:
+        if not tick_stream(market, "trades", k):
             lines.append(
                 f"{one.id}: no trades beside the book; limits fill only when the book reaches them, and "
                 "stops that wait for a trade never trigger"
@@ -244,25 +245,34 @@ def lag_words(market: Market, k: int, span: tuple[int, int]) -> list[str]:
     Clearly: by more than a minute, and by more than the longest pause within the stream.
     """
     found, (first, last) = [], (span[0], span[1] - 1)
-    for name, ts in main_times(market, k):
-        usual = max(MINUTE, int(np.diff(ts).max(initial=0)))
+    for name, begins, ends, pause in main_times(market, k):
+        usual = max(MINUTE, pause)
         s = "s" if name == "book" else ""
-        if ts[0] - first > usual:
-            begin = format_time(int(ts[0]))
+        if begins - first > usual:
+            begin = format_time(begins)
             found.append(f"the {name} begin{s} at {begin}, the ticks at {format_time(first)}")
-        if last - ts[-1] > usual:
-            found.append(f"the {name} end{s} at {format_time(int(ts[-1]))}, the ticks at {format_time(last)}")
+        if last - ends > usual:
+            found.append(f"the {name} end{s} at {format_time(ends)}, the ticks at {format_time(last)}")
     return found
 
 
-def main_times(market: Market, k: int) -> Iterator[tuple[str, Times]]:
-    """Yield name and arrivals of the book, trades and quotes of an instrument, where they have a row."""
-    if k in market.books and len(market.books[k]):
-        yield "book", market.books[k].messages["local_ts"][:-1]
-    for name in ("trades", "quotes"):
-        rows = getattr(market, name).get(k)
-        if rows is not None and len(rows):
-            yield name, rows["local_ts"]
+def main_times(market: Market, k: int) -> Iterator[tuple[str, int, int, int]]:
+    """Yield name, first and last arrival and longest pause of the book, trades and quotes of an instrument,
+    where they have a row.
+    """
+    for stream in ("books", "trades", "quotes"):
+        name = "book" if stream == "books" else stream
+        rows, tape = getattr(market, stream).get(k), tape_of(market, stream, k)
+        if tape is not None:
+            yield name, tape.first_local, tape.last_local, tape.pause
+        elif rows is not None and len(rows):
+            ts = (rows.messages if stream == "books" else rows)["local_ts"][: len(rows)]
+            yield name, int(ts[0]), int(ts[-1]), int(np.diff(ts).max(initial=0))
+
+
+def tick_stream(market: Market, stream: str, k: int) -> bool:
+    """True when a market has a tick stream of an instrument, in memory or as a tape."""
+    return k in getattr(market, stream) or tape_of(market, stream, k) is not None
 
 
 def shown_words(market: Market, k: int, span: tuple[int, int]) -> list[str]:

@@ -141,7 +141,7 @@ def has_rows(market: Market) -> bool:
     if any(len(rows) for (k, _), rows in market.bars.items() if k not in ticking):
         return True
     seeds = sum(book.seeded for book in market.books.values())  # a cut's own messages
-    return sum(len(ts) for k in ticking for ts in local_times(market, k)) > seeds
+    return bool(market.tapes) or sum(len(ts) for k in ticking for ts in local_times(market, k)) > seeds
 
 
 def cut_at(market: Market, fraction: float) -> int:
@@ -211,6 +211,7 @@ def joined_fields(markets: Sequence[Market]) -> dict[str, Any]:
         "derived": frozenset(key for key in bars if key not in loaded),
         "spans": market_cover.joined_spans(pairs),
         **market_tick_parts.joined_ticks(pairs, ids),
+        "tapes": market_tick_parts.joined_tapes(pairs, ids),
     }
 
 
@@ -299,7 +300,10 @@ def join_bars(market: Market, interval: int | None) -> Joined:
 
 
 def content_digest(market: Market) -> str:
-    """Return sha256 (hex) over every stream: a header line, then each field's little-endian numbers."""
+    """Return sha256 (hex) over every stream: a header line, then each field's little-endian numbers.
+
+    Of a field of ticks its own sha256 enters, which can be taken piece by piece.
+    """
     digest = hashlib.sha256(b"sheepfold market 1\n")
     streams: list[tuple[str, Rows]] = [(f"bar {k} {i}", market.bars[k, i]) for k, i in sorted(market.bars)]
     streams += [(f"funding {k}", market.funding[k]) for k in sorted(market.funding)]
@@ -307,10 +311,14 @@ def content_digest(market: Market) -> str:
     streams += [(f"feature {k} {name}", rows) for name, (k, rows) in sorted(market.features.items())]
     streams += [("signal", market.signals)] if len(market.signals) else []
     tables = [(f"{head} {len(rows)}", [rows[n] for n in rows.dtype.names or ()]) for head, rows in streams]
-    for header, columns in [*tables, *market_tick_parts.tick_columns(market)]:
+    for header, columns in tables:
         digest.update(f"{header}\n".encode())
         for cells in columns:
             digest.update(np.ascontiguousarray(cells, dtype=cells.dtype.newbyteorder("<")).data)
+    for header, digests in market_tick_parts.tick_digests(market):
+        digest.update(f"{header}\n".encode())
+        for one in digests:
+            digest.update(one)
     return digest.hexdigest()
 
 

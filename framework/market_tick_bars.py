@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from framework.errors import ConfigError
 from framework.instruments import Instrument, price_of
 from framework.market_streams import frozen
+from framework.market_source import tape_of
 from framework.market_ticks import tick_range
-from framework.records import BAR
+from framework.records import BAR, NEVER
 from framework.times import (
     Times,
     add_interval,
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from framework.market import Market
 
 Rows = NDArray[Any]
+GROUP = np.dtype(
+    [("bucket", "i8"), ("local_ts", "i8"), ("lots", "i8"),  # open of the bar; arrival of its first trade
+     ("open", "i4"), ("high", "i4"), ("low", "i4"), ("close", "i4")]
+)  # fmt: skip  # prices in ticks
 EDGE = 100  # a bucket whose first or last hundredth the ticks miss is whole: a day's first row comes late
 
 
@@ -42,7 +48,9 @@ def shown_bars(market: Market, k: int, interval: int) -> Shown:
         has = interval in market.intervals(k)
         rows = (market if has else market.resample(interval, k)).bars[k, interval]
         return Shown(rows, rows["close_ts"])
-    return seen_bars(trades_of(market, k, "bars"), market.instruments[k], interval, range_of(market, k)[0])
+    tape = tape_of(market, "trades", k)
+    pieces = [trades_of(market, k, "bars")] if tape is None else tape.read()
+    return seen_bars(pieces, market.instruments[k], interval, range_of(market, k)[0])
 
 
 def is_loaded(market: Market, k: int, interval: int) -> bool:
@@ -66,34 +74,61 @@ def range_of(market: Market, k: int) -> tuple[int, int]:
     return tick_range(market, k) or (0, 0)
 
 
-def seen_bars(trades: Rows, what: Instrument, interval: int, start: int) -> Shown:
+def seen_bars(pieces: Iterable[Any], what: Instrument, interval: int, start: int) -> Shown:
     """Return bars built while trades arrive, and the arrival that ended each.
 
     A trade of an earlier bucket than the newest seen comes too late: its bar was shown without it. Buckets
     that ended before `start`, the first arrival of all, hold nothing but such late trades and are left out.
     """
-    bucket = floor_time(trades["raw_ts"], interval)
-    kept = (bucket == np.maximum.accumulate(bucket)) & (add_interval(bucket, interval) > start)
-    rows, bucket = trades[kept], bucket[kept]
-    first = np.flatnonzero(bucket[1:] != bucket[:-1]) + 1  # of each bucket but the first
-    if not len(first):
+    newest = -NEVER
+    parts = [np.zeros(0, GROUP)]
+    for trades in pieces:
+        bucket = floor_time(trades["raw_ts"], interval)
+        top = np.maximum.accumulate(np.append(newest, bucket))[1:]
+        kept = (bucket == top) & (add_interval(bucket, interval) > start)
+        newest = int(top[-1]) if len(top) else newest
+        rows, bucket = trades[kept], bucket[kept]
+        if len(rows):
+            first = np.flatnonzero(np.append(True, bucket[1:] != bucket[:-1]))
+            parts.append(groups(rows, first, bucket))
+    made = one_each(np.concatenate(parts))
+    if len(made) < 2:
         return Shown(frozen(np.zeros(0, BAR)), frozen(np.zeros(0, np.int64)))
-    ended = rows["local_ts"][first]
-    bars = grouped(rows[: first[-1]], np.concatenate(([0], first[:-1])), bucket, what, interval)
-    return Shown(*filled(bars, bucket[first], interval, ended))
+    return Shown(*filled(bars_of(made[:-1], what, interval), made["bucket"][1:], interval, made["local_ts"][1:]))
 
 
-def grouped(rows: Rows, first: Rows, bucket: Times, what: Instrument, interval: int) -> Rows:
-    """Return one bar for each group of trades that begins at `first`."""
-    bars = np.zeros(len(first), dtype=BAR)
-    bars["open_ts"] = bucket[first]
-    bars["close_ts"] = add_interval(bars["open_ts"], interval)
-    last = np.append(first[1:], len(rows)) - 1
+def groups(rows: Rows, first: Rows, bucket: Times) -> Rows:
+    """Return one GROUP for each group of trades that begins at `first`."""
+    made = np.zeros(len(first), GROUP)
     tick = rows["tick"]
-    bars["open"], bars["close"] = (price_of(tick[at], what.tick_size) for at in (first, last))
-    bars["high"] = price_of(np.maximum.reduceat(tick, first), what.tick_size)
-    bars["low"] = price_of(np.minimum.reduceat(tick, first), what.tick_size)
-    bars["volume"] = price_of(np.add.reduceat(rows["lots"], first), what.lot_size)
+    made["bucket"], made["local_ts"] = bucket[first], rows["local_ts"][first]
+    made["open"], made["close"] = tick[first], tick[np.append(first[1:], len(rows)) - 1]
+    made["high"], made["low"] = np.maximum.reduceat(tick, first), np.minimum.reduceat(tick, first)
+    made["lots"] = np.add.reduceat(rows["lots"], first)
+    return made
+
+
+def one_each(parts: Rows) -> Rows:
+    """Return groups in which neighbours of one bucket, from two pieces, have become one."""
+    if not len(parts):
+        return parts
+    first = np.flatnonzero(np.append(True, parts["bucket"][1:] != parts["bucket"][:-1]))
+    made = parts[first]
+    made["close"] = parts["close"][np.append(first[1:], len(parts)) - 1]
+    made["high"] = np.maximum.reduceat(parts["high"], first)
+    made["low"] = np.minimum.reduceat(parts["low"], first)
+    made["lots"] = np.add.reduceat(parts["lots"], first)
+    return made
+
+
+def bars_of(made: Rows, what: Instrument, interval: int) -> Rows:
+    """Return groups of trades as bars."""
+    bars = np.zeros(len(made), dtype=BAR)
+    bars["open_ts"] = made["bucket"]
+    bars["close_ts"] = add_interval(bars["open_ts"], interval)
+    for name in ("open", "high", "low", "close"):
+        bars[name] = price_of(made[name], what.tick_size)
+    bars["volume"] = price_of(made["lots"], what.lot_size)
     return bars
 
 
@@ -155,7 +190,7 @@ def whole_bars(market: Market, k: int, interval: int) -> tuple[Rows, list[int]]:
     first = np.flatnonzero(np.append(True, bucket[1:] != bucket[:-1])) if len(rows) else np.zeros(0, np.int64)
     if not len(first):
         return frozen(np.zeros(0, BAR)), []
-    bars = grouped(rows, first, bucket, what, interval)
+    bars = bars_of(groups(rows, first, bucket), what, interval)
     slack = interval // EDGE
     end = floor_time(np.array([stop - 1 + slack]), interval)  # open of the bucket that is not over
     until = np.append(bars["open_ts"][1:], np.maximum(bars["close_ts"][-1:], end))

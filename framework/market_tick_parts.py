@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import ConfigError, DataError
+from framework.market_source import Changes, ColumnHashes, Tape
 from framework.market_streams import frozen
 from framework.market_ticks import STREAMS, Book, Levels, Lots
 from framework.records import MESSAGE, NEVER, UNKNOWN
@@ -168,15 +170,41 @@ def restated(known: dict[int, int], keys: Levels, lots: Lots, depth: int) -> tup
     return np.array(keys_changed, dtype=np.int32), np.array(sizes, dtype=np.int64)
 
 
-def tick_columns(market: Market) -> Iterator[tuple[str, list[Rows]]]:
-    """Yield a header and the columns of each tick stream, for the digest of a market's content."""
-    for name in STREAMS:
-        for k, rows in sorted(getattr(market, name).items()):
-            yield f"{name} {k} {len(rows)}", [rows[field] for field in rows.dtype.names]
-    for k, book in sorted(market.books.items()):
-        first = book.messages["first"]
-        low, high = int(first[0]), int(first[-1])
-        yield f"book {k} {len(book)} {high - low}", [
-            book.messages["ts"][:-1], book.messages["local_ts"][:-1], first - low, book.keys[low:high],
-            book.lots[low:high],
-        ]  # fmt: skip
+def joined_tapes(pairs: Sequence[tuple[Market, Mapping[int, int]]], ids: Sequence[str]) -> tuple[Tape, ...]:
+    """Return the tapes of several markets, instruments renumbered; two of one stream are refused."""
+    tapes = [replace(tape, instrument=to[tape.instrument]) for market, to in pairs for tape in market.tapes]
+    taken = {(name, to[k]) for m, to in pairs for name in (*STREAMS, "books") for k in getattr(m, name)}
+    for tape in tapes:
+        key = (tape.stream, tape.instrument)
+        if key in taken:
+            raise ConfigError(
+                f"join: two parts of {ids[tape.instrument]} {tape.stream}, and one of them streamed; load the "
+                "whole range in one call"
+            )
+        taken.add(key)
+    return tuple(sorted(tapes, key=lambda tape: (tape.stream, tape.instrument)))
+
+
+def tick_digests(market: Market) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield a header and sha256 of each column of each tick stream, for the digest of a market's content."""
+    tapes = {(tape.stream, tape.instrument): tape for tape in market.tapes}
+    for name in (*STREAMS, "books"):
+        parts = getattr(market, name)
+        for k in sorted({*parts, *(j for stream, j in tapes if stream == name)}):
+            word = "book" if name == "books" else name
+            tape = tapes.get((name, k))
+            if tape is not None:
+                count = f"{tape.messages} {tape.rows}" if name == "books" else f"{tape.rows}"
+                yield f"{word} {k} {count}", tape.column_digests()
+                continue
+            rows, hashes = parts[k], ColumnHashes(name)
+            if name != "books":
+                hashes.add(rows)
+                yield f"{word} {k} {len(rows)}", hashes.done(len(rows))
+                continue
+            first = rows.messages["first"]
+            low, high = int(first[0]), int(first[-1])
+            heads = rows.messages[:-1].copy()
+            heads["first"] -= low
+            hashes.add(Changes(heads, rows.keys[low:high], rows.lots[low:high]))
+            yield f"{word} {k} {len(rows)} {high - low}", hashes.done(high - low)

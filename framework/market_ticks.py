@@ -79,7 +79,7 @@ class Book:
 
 
 def local_times(market: Market, k: int) -> list[NDArray[np.int64]]:
-    """Return the arrival times of each tick stream of an instrument that has a row."""
+    """Return the arrival times of each tick stream of an instrument that has a row, of those in memory."""
     found = [rows["local_ts"] for s in STREAMS if (rows := getattr(market, s).get(k)) is not None]
     if k in market.books:
         found.append(market.books[k].messages["local_ts"][:-1])
@@ -88,13 +88,28 @@ def local_times(market: Market, k: int) -> list[NDArray[np.int64]]:
 
 def has_ticks(market: Market, k: int) -> bool:
     """True when orders on an instrument meet trades or a book, not bars."""
-    return k in market.trades or k in market.books
+    if k in market.trades or k in market.books:
+        return True
+    return any(tape.instrument == k and tape.stream in ("trades", "books") for tape in market.tapes)
+
+
+def arrivals(market: Market, k: int) -> list[tuple[int, int]]:
+    """Return the first and last arrival of each tick stream of an instrument that has a row."""
+    taped = {tape.stream for tape in market.tapes if tape.instrument == k}
+    found = [(t.first_local, t.last_local) for t in market.tapes if t.instrument == k]
+    for stream in (*STREAMS, "books"):
+        rows = getattr(market, stream).get(k)
+        if stream in taped or rows is None or not len(rows):
+            continue
+        ts = (rows.messages if stream == "books" else rows)["local_ts"][: len(rows)]
+        found.append((int(ts[0]), int(ts[-1])))
+    return found
 
 
 def tick_range(market: Market, k: int) -> tuple[int, int] | None:
     """Return the first arrival and the ns after the last one of an instrument's ticks."""
-    times = local_times(market, k)
-    return (min(int(ts[0]) for ts in times), max(int(ts[-1]) for ts in times) + 1) if times else None
+    spans = arrivals(market, k)
+    return (min(a for a, _ in spans), max(b for _, b in spans) + 1) if spans else None
 
 
 def bar_ranges(bars: Mapping[tuple[int, int], Rows], but: set[int]) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from framework.errors import ConfigError, near
 from framework.instruments import price_of
 from framework.market_book import BookCursor, BookView, open_book
+from framework.market_reel import LOOK_BACK, Reel
 from framework.records import NEVER
 from framework.times import Times, parse_interval
 
@@ -69,6 +71,30 @@ class Cursor:
         return count
 
 
+class ReelCursor(Cursor):
+    """A cursor of trades that are there piece by piece."""
+
+    __slots__ = ("loaded",)
+
+    def __init__(self, rows: Rows, times: Times, loaded: Callable[[], int]) -> None:
+        self.loaded = loaded
+        super().__init__(rows, times, 0)
+        self.size = loaded()
+
+    def move(self, now: int) -> int:
+        """Return the number of rows known at `now`; rows given back are zeros, so times still ascend."""
+        size = self.loaded()
+        if size != self.size:
+            self.size = size
+            self.until = self.time_of(self.count)
+        if self.since <= now < self.until:
+            return self.count
+        self.count = int(np.searchsorted(np.asarray(self.times[:size]), now, side="right"))
+        self.until = self.time_of(self.count)
+        self.since = self.time_of(self.count - 1) if self.count else -NEVER
+        return self.count
+
+
 class View:
     """The market as known at `now`.
 
@@ -84,9 +110,13 @@ class View:
         What `bars` returns when no interval is asked for; default the finest of the instrument.
     """
 
-    __slots__ = ("_books", "_cursors", "_feed", "_interval", "_market", "_now")
+    __slots__ = ("_books", "_cursors", "_feed", "_follows", "_interval", "_market", "_now")
 
     def __init__(self, market: Market, now: int, feed_ns: int = 0, interval: int | str | None = None) -> None:
+        self._follows = None  # the reel that comes along, where no engine moves it
+        if market.tapes and market.reel is None:
+            self._follows = Reel(market)
+            market = self._follows.market
         self._market = market
         self._now = int(now)
         self._feed = int(feed_ns)
@@ -107,6 +137,8 @@ class View:
     def at(self, now: int) -> View:
         """Move to another moment and return self; the driver of a run calls it, forward steps are cheap."""
         self._now = now
+        if self._follows is not None and now > self._follows.horizon:
+            self._follows.follow(now)
         return self
 
     def bars(self, n: int, interval: int | str | None = None, instrument: int = 0) -> Rows:
@@ -184,11 +216,20 @@ class View:
             rows = self._market.trades.get(instrument)
             if rows is None:
                 raise ConfigError(f"trades: {self.instruments[instrument].id} has none here; {NO_TICKS}")
-            cursor = self._keep(("trades", instrument), rows, rows["local_ts"], 0)
-        if n <= 0:
-            raise ConfigError(f"trades: n is {n}; ask for at least one trade")
+            cursor = self._trade_cursor(instrument, rows)
+        if not 0 < n <= LOOK_BACK:
+            raise ConfigError(f"trades: n is {n}; ask for one trade at least and {LOOK_BACK:,} at most")
         count = cursor.move(self._now)
         return cursor.rows[max(count - n, 0) : count]
+
+    def _trade_cursor(self, instrument: int, rows: Rows) -> Cursor:
+        """Begin to follow the trades of an instrument."""
+        reel = self._market.reel
+        if reel is None or ("trades", instrument) not in reel.strands:
+            return self._keep(("trades", instrument), rows, rows["local_ts"], 0)
+        cursor = ReelCursor(rows, rows["local_ts"], lambda: reel.loaded("trades", instrument))
+        self._cursors["trades", instrument] = cursor
+        return cursor
 
     def _rules(self, instrument: int) -> tuple[float, float]:
         one = self.instruments[instrument]

@@ -68,6 +68,7 @@ def case_of(orders: pl.DataFrame, fills: pl.DataFrame, order_id: int, market: Ma
         ids = orders["id"]
         there = f"ids run from {ids.min()!r} to {ids.max()!r}" if ids.len() else "the run has no orders"
         raise ConfigError(f"order {order_id}: there is no such order; {there}")
+    market = market.loaded() if market else None
     order = found[0]
     mine = fills.filter(pl.col("order_id") == order_id).rows(named=True)
     k = [one.id for one in market.instruments].index(order["instrument"]) if market else 0

@@ -27,6 +27,7 @@ from framework.engine.tick_calls import advance_of
 from framework.errors import FrameworkError, OrderRejected, StrategyError, near
 from framework.jit import is_cold, jit_enabled, mark_warm
 from framework.market import Market, View
+from framework.market_reel import Reel
 from framework.plan import Plan
 from framework.strategy import TICK_HOOKS, Strategy, hooks_of, need_hook, parameters_of
 from framework.times import format_time, parse_duration, parse_interval
@@ -87,8 +88,10 @@ def run(
     rehearsed.
     """
     need_hook(cls)
-    made = fresh(cls, params, plan.market, plan.latency.feed_ns)
-    tables = Tables(plan.market, engine_setup(made, plan))
+    market = plan.market if not plan.market.tapes else Reel(plan.market).market
+    made = fresh(cls, params, market, plan.latency.feed_ns)
+    tables = Tables(market, engine_setup(made, plan))
+    tables.source = plan.market
     wake(tables, made)
     try:
         if cls.compiled and jit_enabled():
@@ -101,6 +104,8 @@ def run(
         raise
     except (Exception, SystemExit) as error:
         raise told(cls, error) from error
+    finally:
+        tables.close()
     finish(tables, done, cls.__name__)
     return tables
 
@@ -203,8 +208,9 @@ def finish(tables: Tables, code: int, who: str) -> None:
 def call_until_done(tables: Tables) -> int:
     """Run scripted orders to the end: nobody is woken."""
     advance = advance_of(tables.sim)
-    while True:
-        code = step(advance, tables.address)
-        if code != GROW:
-            return int(code)
-        tables.grow()
+    try:
+        while (code := step(advance, tables.address)) == GROW:
+            tables.grow()
+    finally:
+        tables.close()
+    return int(code)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from framework.engine.touch import EMPTY, own_touch, touches
+from framework.engine.touch import EMPTY, own_touch, tape_touches, touches
 from framework.instruments import price_of
 from framework.market import Market
+from framework.market_source import Tape, tape_of
 from framework.records import TRADE
 
 Rows = NDArray[Any]
@@ -44,17 +45,32 @@ def prices(market: Market, k: int, clock: str = "ts") -> Prices:
     The book as it was recorded: what an own taker took in a simulation is still in it.
     """
     tick = market.instruments[k].tick_size or NAN
-    if len(market.books.get(k, ())):
-        book = market.books[k]
-        rows = touches(book)
+    tape = tape_of(market, "books", k)
+    if tape is not None or len(market.books.get(k, ())):
+        rows = touches(market.books[k]) if tape is None else tape_touches(tape)
         ticks = {side: rows[side].astype(np.int64) for side in ("bid", "ask")}
         bid, ask = (np.where(at == EMPTY, NAN, price_of(at, tick)) for at in ticks.values())
-        return Prices(rows[clock], (bid + ask) / 2.0, bid, ask, int(book.messages[clock][len(book) - 1]))
+        end = int(market.books[k].messages[clock][-2]) if tape is None else tape.last(clock)
+        return Prices(rows[clock], (bid + ask) / 2.0, bid, ask, end)
     rows = market.trades.get(k, np.zeros(0, TRADE))
+    if (tape := tape_of(market, "trades", k)) is not None:
+        rows = price_changes(tape)
     mid = np.asarray(price_of(rows["tick"].astype(np.int64), tick), dtype=np.float64)
     none = np.full(len(rows), NAN)
     ts = np.ascontiguousarray(rows[clock])
-    return Prices(ts, mid, none, none, int(ts[-1]) if len(ts) else 0)
+    end = tape.last(clock) if tape is not None else int(ts[-1]) if len(ts) else 0
+    return Prices(ts, mid, none, none, end)
+
+
+def price_changes(tape: Tape) -> Rows:
+    """Return the trades of a tape but those that repeat the price before them."""
+    kept: list[Rows] = []
+    price = 0  # no trade has it
+    for piece in tape.read():
+        rows = np.asarray(piece)
+        kept.append(rows[np.append(price, rows["tick"][:-1]) != rows["tick"]])
+        price = rows["tick"][-1]
+    return np.concatenate(kept)
 
 
 def sample(ts: Ints, values: Floats, times: ArrayLike, end: int, before: bool = False) -> Floats:

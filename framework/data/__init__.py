@@ -1,4 +1,7 @@
-"""Where market data comes from: files, generators, downloads. Knows nothing of the engine."""
+"""Where market data comes from: files, a store, downloads, streams. Knows nothing of the engine.
+
+Names are imported when they are first used: readers compile kernels, clients import libraries.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.data.loading import load
     from framework.data.recorder import record
+    from framework.data.store import Part, Store
     from framework.data.stream import connect
     from framework.data.tardis_csv import from_tardis
 
-_HOME = {"connect": "stream", "from_tardis": "tardis_csv", "record": "recorder"}
+_HOME = {
+    "Part": "store", "Store": "store", "connect": "stream", "from_tardis": "tardis_csv", "load": "loading",
+    "record": "recorder",
+}  # fmt: skip
 
-__all__ = ["connect", "from_tardis", "record"]
+__all__ = ["Part", "Store", "connect", "from_tardis", "load", "record"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the readers when they are first used: they compile kernels."""
     if name not in _HOME:
-        raise AttributeError(f"module 'framework.data' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"framework.data.{_HOME[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

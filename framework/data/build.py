@@ -31,6 +31,7 @@ STATE = np.dtype(
         "messages", "rows", "message_room", "row_room",  # of the book
         "started", "flag", "flag_local",  # a snapshot was seen; the row before is of one, and its time
         "saw_bid", "saw_ask",  # of the snapshot being read
+        "cleared",  # 1 = a snapshot began in this message
         "skipped", "snapshots", "one_sided", "crossed",
     )]
 )  # fmt: skip
@@ -154,6 +155,7 @@ def begin_snapshot(t, c):
     clear_side(t, c, 0)
     clear_side(t, c, 1)
     c["started"] = 1
+    c["cleared"] = 1
     c["snapshots"] += 1
     c["saw_bid"] = 0
     c["saw_ask"] = 0
@@ -182,6 +184,43 @@ def uncross(t, c):
 
 
 @kernel(store=False)
+def sink(t, low, i, n):
+    """Let row i of a heap of n rows (the largest key on top) sink to where it belongs."""
+    key = t.keys[low + i]
+    lots = t.lots[low + i]
+    while 2 * i + 1 < n:
+        child = 2 * i + 1
+        if child + 1 < n and t.keys[low + child + 1] > t.keys[low + child]:
+            child += 1
+        if t.keys[low + child] <= key:
+            break
+        t.keys[low + i] = t.keys[low + child]
+        t.lots[low + i] = t.lots[low + child]
+        i = child
+    t.keys[low + i] = key
+    t.lots[low + i] = lots
+
+
+@kernel(store=False)
+def sort_rows(t, low, end):
+    """Put rows in ascending order of keys, so that what a snapshot changes is told in one way only."""
+    n = end - low
+    i = n // 2
+    while i > 0:
+        i -= 1
+        sink(t, low, i, n)
+    while n > 1:
+        n -= 1
+        key = t.keys[low]
+        lots = t.lots[low]
+        t.keys[low] = t.keys[low + n]
+        t.lots[low] = t.lots[low + n]
+        t.keys[low + n] = key
+        t.lots[low + n] = lots
+        sink(t, low, 0, n)
+
+
+@kernel(store=False)
 def close_message(t, c):
     """Write the open message: what each touched level holds now, where that is new. False = no room."""
     uncross(t, c)
@@ -198,6 +237,9 @@ def close_message(t, c):
             t.keys[n] = level["key"] - 1
             t.lots[n] = level["lots"]
             n += 1
+    if c["cleared"]:
+        sort_rows(t, c["rows"], n)
+        c["cleared"] = 0
     c["rows"] = n
     c["messages"] += 1
     c["message"] += 1
@@ -212,9 +254,9 @@ def apply_row(t, c, row):
     key = np.int64(row["key"])
     place = place_of(t.levels, c["size"], key)
     level = t.levels[place]
+    if row["lots"] == 0 and level["lots"] == 0 and level["touch"] != c["message"]:
+        return  # whether it was there some time before must not be seen in the order of rows
     if level["key"] == 0:
-        if row["lots"] == 0:
-            return
         level["key"] = key + 1
         c["used"] += 1
     touch(t, c, place)

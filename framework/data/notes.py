@@ -25,13 +25,18 @@ def stream_lines(
     lines += [line for file, first, last in counts.spans for line in short_day(label, file, first, last)]
     if counts.changed:
         lines.append(changed_line(label, counts))
-    if counts.gaps:
-        at = format_time(counts.gap_at * MICROSECOND)
-        lines.append(
-            f"{label}: {several(counts.gaps, 'gap')} of more than {SILENCE // SECOND} s without a row, the "
-            f"longest {counts.gap / 1e6:.1f} s from {at}"
-        )
-    return lines
+    return lines + gap_lines(label, counts)
+
+
+def gap_lines(label: str, counts: Counts) -> list[str]:
+    """Return a line when there were long times without a row."""
+    if not counts.gaps:
+        return []
+    at = format_time(counts.gap_at * MICROSECOND)
+    return [
+        f"{label}: {several(counts.gaps, 'gap')} of more than {SILENCE // SECOND} s without a row, the "
+        f"longest {counts.gap / 1e6:.1f} s from {at}"
+    ]
 
 
 def short_day(label: str, file: TickFile, first: int, last: int) -> list[str]:

@@ -31,17 +31,19 @@ STATE = np.dtype(
         "price_scale", "price_unit", "lot_scale", "lot_unit",  # value = unit * n / 10^scale
         "width",  # own cells of a row
         "changed", "ahead", "back",  # rows whose exchange time was changed, and by how much at most
+        "id_end",  # bytes of `ids` that are written
         "gaps", "gap", "gap_at", "limit",  # silences longer than `limit`: count, the longest, where it began
     )]
 )  # fmt: skip
 CHANGE = np.dtype(
-    [("ts", "i8"), ("local_ts", "i8"), ("lots", "i8"), ("key", "i4"), ("snapshot", "i4")]
-)  # a row of incremental_book_L2; times in ns
+    [("ts", "i8"), ("local_ts", "i8"), ("raw_ts", "i8"), ("lots", "i8"), ("key", "i4"), ("snapshot", "i4")]
+)  # a row of incremental_book_L2; times in ns, raw_ts as in the file
 DEAL = np.dtype(
     [("ts", "i8"), ("local_ts", "i8"), ("raw_ts", "i8"), ("lots", "i8"), ("tick", "i4"), ("side", "i4"),
      ("id", "i8"), ("id2", "i8"), ("named", "i8")]
 )  # fmt: skip  # TRADE and two digests of the id; named = 0: the id is empty
-MOMENT = np.dtype([("ts", "i8"), ("local_ts", "i8")])
+MOMENT = np.dtype([("ts", "i8"), ("local_ts", "i8"), ("raw_ts", "i8")])
+LONGEST_ID = 64  # bytes
 BYTE, WHOLE, REAL = np.dtype("u1"), np.dtype("i8"), np.dtype("f8")
 
 
@@ -57,9 +59,10 @@ class Feed(NamedTuple):
     cells: NDArray[Any]  # rows x width
     reals: NDArray[Any]  # rows x 7 of derivative_ticker, NaN = an empty cell
     places: NDArray[Any]  # of each column among the cells of a row: ask price, amount, bid price, amount, ...
+    ids: NDArray[Any]  # the ids of deals, each with a line end behind it
 
 
-feed_at = arena(Feed, (BYTE, BYTE, STATE, CHANGE, DEAL, MOMENT, WHOLE, REAL, WHOLE))
+feed_at = arena(Feed, (BYTE, BYTE, STATE, CHANGE, DEAL, MOMENT, WHOLE, REAL, WHOLE, BYTE))
 
 
 @kernel(store=False)

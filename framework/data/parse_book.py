@@ -46,6 +46,7 @@ def change(f, c, i, row):
         return -1
     row["ts"] = c["effective"] * 1000
     row["local_ts"] = c["local"] * 1000
+    row["raw_ts"] = c["ts"] * 1000
     row["lots"] = lots
     row["key"] = 2 * tick + side
     row["snapshot"] = flag
@@ -126,6 +127,7 @@ def levels(f, c, i, n):
         return -1
     f.moments[n]["ts"] = c["effective"] * 1000
     f.moments[n]["local_ts"] = c["local"] * 1000
+    f.moments[n]["raw_ts"] = c["ts"] * 1000
     return line_end(f, i)
 
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from framework.data.parse import DONE, FULL, ODD, TOP_TICK, feed_at, head, leave, line_end, number
+from framework.data.parse import (
+    DONE,
+    FULL,
+    LONGEST_ID,
+    ODD,
+    TOP_TICK,
+    feed_at,
+    head,
+    leave,
+    line_end,
+    number,
+)
 from framework.jit import entry, kernel
 
 
 @kernel(store=False)
-def trade_id(f, i, row):
+def trade_id(f, c, i, row):
     """Read an id of printable text; return the place of the comma after it, -1 when it is odd.
 
-    Two polynomials of 56 bits stand for the text.
+    Two polynomials of 56 bits stand for the text, which is written to `ids`.
     """
     start = i
+    out = c["id_end"] - start
     one = 0
     two = 0
     byte = int(f.text[i])
-    while byte > 32 and byte < 127 and byte != 44 and byte != 34 and i - start < 64:
+    while byte > 32 and byte < 127 and byte != 44 and byte != 34 and i - start < LONGEST_ID:
+        f.ids[out + i] = f.text[i]
         one = (one * 127 + byte) & 0xFFFFFFFFFFFFFF
         two = (two * 101 + byte) & 0xFFFFFFFFFFFFFF
         i += 1
@@ -24,6 +37,7 @@ def trade_id(f, i, row):
     row["id"] = one
     row["id2"] = two
     row["named"] = 1 if i > start else 0
+    f.ids[out + i] = 10
     return i if byte == 44 else -1
 
 
@@ -49,9 +63,11 @@ def deal(f, c, i, row):
     i = head(f, c, i)
     if i < 0:
         return -1
-    i = trade_id(f, i, row)
+    begin = i
+    i = trade_id(f, c, i, row)
     if i < 0:
         return -1
+    length = i - begin
     side, i = taker_side(f, i + 1)
     if side > 1:
         return -1
@@ -67,7 +83,10 @@ def deal(f, c, i, row):
     row["lots"] = lots
     row["tick"] = tick
     row["side"] = side
-    return line_end(f, i)
+    i = line_end(f, i)
+    if i >= 0:
+        c["id_end"] += length + 1
+    return i
 
 
 @entry("int64(int64)")

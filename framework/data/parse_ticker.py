@@ -72,6 +72,7 @@ def ticks(f, c, i, n):
             i += 1
     f.moments[n]["ts"] = c["effective"] * 1000
     f.moments[n]["local_ts"] = c["local"] * 1000
+    f.moments[n]["raw_ts"] = c["ts"] * 1000
     return line_end(f, i)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -88,7 +88,7 @@ class Reader:
             self.text, prefix, self.state, np.empty(mine["incremental_book_L2"], parse.CHANGE),
             np.empty(mine["trades"], parse.DEAL), np.empty(room, parse.MOMENT),
             np.empty(mine["quotes"] * width, np.int64), np.empty(mine["derivative_ticker"] * width),
-            places(kind),
+            places(kind), np.empty(mine["trades"] * (parse.LONGEST_ID + 1), np.uint8),
         )  # fmt: skip
         self.addresses = np.array([a.ctypes.data for a in self.feed], dtype=np.int64)
         self.address, self.held = register(self.addresses.ctypes.data, self.feed)
@@ -102,14 +102,19 @@ class Reader:
     def read(self, files: Sequence[TickFile], taker: Taker) -> Counts:
         """Read the files; `taker` gets the rows block by block."""
         for file in files:
-            self.read_file(file, taker)
+            for _ in self.blocks_of(file, taker):
+                pass
+        return self.finished()
+
+    def finished(self) -> Counts:
+        """Return what was seen so far."""
         c, counts = self.state[0], self.counts
         for name in ("changed", "ahead", "back", "gaps", "gap", "gap_at"):
             setattr(counts, name, int(c[name]))
         return counts
 
-    def read_file(self, file: TickFile, taker: Taker) -> None:
-        """Read one file."""
+    def blocks_of(self, file: TickFile, taker: Taker) -> Iterator[None]:
+        """Read one file; yield after each block that `taker` got."""
         place = self.begin(file)
         taker.begin_file()
         c = self.state[0]
@@ -123,6 +128,7 @@ class Reader:
             rest.kept = block[cut:] if cut else rest.kept + block
             c["pos"], c["end"], c["last"] = 0, kept + cut if cut else 0, -1
             self.run(place, taker)
+            yield
             if len(rest.kept) > LONGEST:
                 break
         if rest.kept:
@@ -166,7 +172,7 @@ class Reader:
                     self.first = self.first_local()
                 taker.take(count)
                 place.row += count
-                c["count"] = 0
+                c["count"] = c["id_end"] = 0
             if code == parse.DONE:
                 return
 

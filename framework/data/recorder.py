@@ -37,7 +37,8 @@ class Recorder:
     def __init__(self, store: Store, exchange: str, say: Say | None = None) -> None:
         self.store, self.exchange = store, exchange
         self.say = say or (lambda _: None)
-        self.journal = Journal.new(Path(store.folder), exchange)
+        store.prepare()
+        self.journal = Journal.new(store.folder, exchange)
         self.sorter = Sorter()
         self.books: dict[str, LiveBook] = {}
         self.day = -1
@@ -116,7 +117,7 @@ class Recorder:
 def finish_left(store: Store, say: Say | None = None) -> Recorded:
     """Finish what killed recordings left: put it into the store."""
     done, tell = Recorded(), say or (lambda _: None)
-    for folder in sessions(Path(store.folder)):
+    for folder in sessions(store.folder):
         journal = Journal.taken(folder)
         if journal is None:
             continue

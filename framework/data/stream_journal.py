@@ -21,14 +21,24 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote
 
+from framework.data.store_files import (
+    make_folder,
+    settle,
+    symbol_folder,
+    symbol_of,
+    sync_folder,
+    unwritable,
+    write_text,
+)
 from framework.data.stream_rows import Rows, frame_of
 from framework.errors import DataError
 from framework.times import format_time, parse_time
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from framework.data.store import Part
 
 FOLDER = "_live"
 SYNC = 1.0  # s
@@ -43,12 +53,7 @@ class Key(NamedTuple):
 
     def folder(self, base: Path) -> Path:
         """Return where its pieces lie."""
-        return base / "rows" / self.kind / encoded(self.symbol) / format_time(self.day)[:10]
-
-
-def encoded(symbol: str) -> str:
-    """Return a symbol as a folder name that cannot lead elsewhere."""
-    return quote(symbol, safe="").replace(".", "%2E")
+        return base / "rows" / self.kind / symbol_folder(self.symbol) / format_time(self.day)[:10]
 
 
 class Journal:
@@ -67,8 +72,8 @@ class Journal:
         """Begin a session."""
         name = f"{time.time_ns():020d}-{os.getpid()}"
         folder = store / FOLDER / exchange / name
+        make_folder(folder)
         with told_errors(folder):
-            folder.mkdir(parents=True, mode=0o700)
             journal = cls.taken(folder)
         assert journal is not None
         return journal
@@ -115,11 +120,8 @@ class Journal:
             target = folder / f"{self.number:06d}.parquet"
             made = target.with_suffix(".new")
             frame_of(key.kind, some).write_parquet(made, compression="zstd", compression_level=1)
-            replace(made, target)
-        target = self.folder / f"{self.number:06d}.json"
-        made = target.with_suffix(".new")
-        made.write_text(json.dumps(facts))
-        replace(made, target)
+            settle(made, target)
+        write_text(self.folder / f"{self.number:06d}.json", json.dumps(facts))
         (self.folder / f"{self.number:06d}.ndjson").unlink(missing_ok=True)
 
     def left(self) -> list[int]:
@@ -141,7 +143,7 @@ class Journal:
     def found(self) -> list[Key]:
         """Return what there are rows of, in order of days."""
         folders = [path for path in (self.folder / "rows").glob("*/*/*") if any(path.glob("*.parquet"))]
-        found = [Key(path.parts[-3], unquote(path.parts[-2]), parse_time(path.name)) for path in folders]
+        found = [Key(path.parts[-3], symbol_of(path.parts[-2]), parse_time(path.name)) for path in folders]
         return sorted(found, key=lambda key: (key.day, key.kind, key.symbol))
 
     def pieces(self, key: Key) -> list[Path]:
@@ -157,6 +159,22 @@ class Journal:
                 yield pl.read_parquet(path)
             except (OSError, pl.exceptions.PolarsError) as error:
                 raise DataError(f"{path}: cannot be read ({error}); remove it to go on without") from None
+
+    def keep_old(self, key: Key, part: Part) -> None:
+        """Keep the rows a day has already before these: the store replaces a day in several steps."""
+        target = key.folder(self.folder) / f"{0:06d}.parquet"
+        if not target.exists():
+            write_text(target.with_suffix(".json"), json.dumps({"remarks": part.remarks, "last": part.last}))
+            with told_errors(self.folder):
+                os.link(part.path, target)
+                sync_folder(target.parent)
+
+    def old(self, key: Key) -> dict[str, Any] | None:
+        """Return what is known of the rows kept by `keep_old`."""
+        path = key.folder(self.folder) / f"{0:06d}.json"
+        has_rows = path.with_suffix(".parquet").exists()
+        found: dict[str, Any] | None = json.loads(path.read_text()) if has_rows else None
+        return found
 
     def forget(self, key: Key) -> None:
         """Remove rows that the store has."""
@@ -174,38 +192,13 @@ class Journal:
         self._lock.close()
 
 
-def unwritable(folder: Path, error: OSError) -> DataError:
-    """Return the error of a folder that takes nothing more."""
-    return DataError(
-        f"{folder}: cannot be written ({error.strerror}); free the disk or give another store; what came "
-        "before is kept and finished by the next recording"
-    )
-
-
 @contextlib.contextmanager
 def told_errors(folder: Path) -> Iterator[None]:
-    """Say what an error of the disk means."""
+    """Say what an error of the disk means; what was received is finished by the next recording."""
     try:
         yield
     except OSError as error:
         raise unwritable(folder, error) from None
-
-
-def replace(made: Path, target: Path) -> None:
-    """Put a written file in its place, so that it is there whole or not at all."""
-    with made.open("rb") as file:
-        os.fsync(file.fileno())
-    made.replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def sessions(store: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,6 @@ from framework.errors import DataError, FrameworkError
 from framework.times import DAY, MICROSECOND, format_time
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from framework.data.store import Part, Store
 
 MOST_GAPS = 1_000  # told in one part
@@ -101,40 +99,35 @@ def finish(
 
 
 def put(store: Store, exchange: str, journal: Journal, key: Key) -> Part:
-    """Add rows to their day: after those that are there, or as they are."""
+    """Add rows to their day: after those that are there, or as they are. Done twice it is done once."""
     old = store.part(exchange, key.kind, key.symbol, key.day)
-    if old is not None and ends_with(store, old, journal, key):  # killed between the two steps
+    if old is not None and ends_with(store, old, journal, key):  # killed after the rows were in
         return old
-    remarks = remarks_of(journal, key)
-    frames = journal.frames(key)
-    if old is not None:
-        first = first_local(journal, key)
+    first = first_local(journal, key)
+    if old is not None and journal.old(key) is None:
         if first < old.last:
             raise DataError(
                 f"the store has rows of this day up to {format_time(old.last)}, and these begin at "
                 f"{format_time(first)}; remove the day (sheepfold data rm) and record or import it again"
             )
-        between = f"gap from {format_time(old.last)} to {format_time(first)}: nothing was recorded"
-        remarks = [*old.remarks, between, *remarks]
-        frames = chained(store.frames(old), frames)
+        store.check_file(old)
+        journal.keep_old(key, old)
+    remarks = remarks_of(journal, key)
+    if (before := journal.old(key)) is not None:
+        between = f"gap from {format_time(before['last'])} to {format_time(first)}: nothing was recorded"
+        remarks = [*before["remarks"], between, *remarks]
     return store.add_frame(
-        exchange, key.kind, key.symbol, key.day, frames, source=SOURCE, replace=old is not None,
+        exchange, key.kind, key.symbol, key.day, journal.frames(key), source=SOURCE, replace=old is not None,
         remarks=remarks,
     )  # fmt: skip
 
 
-def chained(*parts: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Yield the frames of several, with the columns of the first."""
-    names: list[str] = []
-    for part in parts:
-        for frame in part:
-            names = names or frame.columns
-            yield frame.select(names)
-
-
 def first_local(journal: Journal, key: Key) -> int:
-    """Return the local time of the first row."""
-    return int(next(journal.frames(key))["local_timestamp"].to_physical()[0]) * MICROSECOND
+    """Return the local time of the first row that is new."""
+    frames = journal.frames(key)
+    if journal.old(key) is not None:
+        next(frames)
+    return int(next(frames)["local_timestamp"].to_physical()[0]) * MICROSECOND
 
 
 def ends_with(store: Store, part: Part, journal: Journal, key: Key) -> bool:
@@ -142,15 +135,10 @@ def ends_with(store: Store, part: Part, journal: Journal, key: Key) -> bool:
     import polars as pl
 
     new = pl.concat(journal.frames(key))
-    if part.rows < len(new):
+    if part.rows < len(new) or part.last != int(new["local_timestamp"].to_physical()[-1]) * MICROSECOND:
         return False
-    skip = part.rows - len(new)
-    kept = []
-    for frame in store.frames(part):
-        kept.append(frame[skip:] if skip < len(frame) else frame[:0])
-        skip = max(skip - len(frame), 0)
-    old = pl.concat(kept).select(new.columns)
-    return bool(old.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String)).equals(new))
+    old = pl.concat(store.frames(part))
+    return bool(old[part.rows - len(new) :].equals(new))
 
 
 def remarks_of(journal: Journal, key: Key) -> list[str]:

@@ -117,21 +117,30 @@ MAKERS: dict[Any, Any] = {
 }  # fmt: skip
 
 
+def frame_types(kind: str) -> dict[str, Any]:
+    """Return the columns of a kind as the store has them (`rows.dtypes`, without the kernels it loads)."""
+    import polars as pl
+
+    sides = ("bid", "ask") if kind == "incremental_book_L2" else ("unknown", "buy", "sell")
+    own: dict[str, Any] = {"id": pl.String, "is_snapshot": pl.Boolean, "side": pl.Enum(sides)}
+    own |= dict.fromkeys(TIMES, pl.Datetime("us", "UTC"))
+    return {name: own.get(name, pl.Float64) for name in NAMES[kind]}
+
+
 def frame_of(kind: str, rows: Iterable[Row]) -> pl.DataFrame:
     """Return rows of one kind (times in µs) as a raw frame; NaN is no value."""
     import polars as pl
 
-    names = NAMES[kind]
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    text = {"id": pl.String, "side": pl.String, "is_snapshot": pl.Boolean}
+    types = frame_types(kind)
+    columns = list(zip(*rows, strict=True)) or [()] * len(types)
     series = []
-    for name, values in zip(names, columns, strict=True):
+    for (name, type_), values in zip(types.items(), columns, strict=True):
         if name in TIMES:
-            series.append(pl.Series(name, values, pl.Int64).cast(pl.Datetime("us", "UTC")))
-        elif name in text:
-            series.append(pl.Series(name, values, text[name]))
+            series.append(pl.Series(name, values, pl.Int64).cast(type_))
+        elif type_ == pl.Float64:
+            series.append(pl.Series(name, values, type_, strict=False).fill_nan(None))
         else:
-            series.append(pl.Series(name, values, pl.Float64, strict=False).fill_nan(None))
+            series.append(pl.Series(name, values, type_))
     return pl.DataFrame(series)
 
 

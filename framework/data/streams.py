@@ -38,6 +38,11 @@ class Deals:
 
     def finished(self) -> tuple[Rows, dict[str, int]]:
         """Return TRADE rows and the counts."""
+        rows, _, counts, drop = self.judged()
+        return rows if not drop.any() else frozen(rows[~drop]), counts
+
+    def judged(self) -> tuple[Rows, Rows, dict[str, int], Rows]:
+        """Return all rows, their ids, the counts, and which rows are left out."""
         ids, rows = self.ids.done(), self.rows.done()
         again, other, unnamed = repeated(ids, rows)
         nothing = rows["lots"] == 0
@@ -45,11 +50,13 @@ class Deals:
             "repeated": int(again.sum()), "other": int(other.sum()), "unnamed": int(unnamed.sum()),
             "zero": int((nothing & ~again).sum()),
         }  # fmt: skip
-        drop = again | nothing
-        if drop.any():
-            rows = rows[~drop]
-            rows.setflags(write=False)
-        return rows, counts
+        return rows, ids, counts, again | nothing
+
+
+def frozen(rows: Rows) -> Rows:
+    """Return the rows, read-only."""
+    rows.setflags(write=False)
+    return rows
 
 
 def repeated(ids: Rows, rows: Rows) -> tuple[Rows, Rows, Rows]:

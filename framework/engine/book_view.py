@@ -146,7 +146,7 @@ def bought_share(sim: Sim, k, n):
     end = see_trades(t, sim.clock[0]["now"])
     bought = 0
     sold = 0
-    for x in range(max(end - n, 0), end):
+    for x in range(max(end - min(n, LOOK_BACK), 0), end):  # older ones may be gone
         if t.trades[x]["side"] == BUY:
             bought += t.trades[x]["lots"]
         elif t.trades[x]["side"] == -BUY:

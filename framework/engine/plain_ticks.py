@@ -25,11 +25,13 @@ from framework.engine.tick_calls import (
     advance_of,
     book_number,
     book_top,
+    message_known,
     send_limit,
     trades_seen,
 )
 from framework.instruments import price_of
 from framework.market_book import Snapshot, ratio
+from framework.market_reel import LOOK_BACK
 from framework.records import NEVER
 
 
@@ -144,24 +146,26 @@ class PlainBook:
             for side in (1, -1)
         )
         bid, ask = self._ask(DEPTH, 1, n), self._ask(DEPTH, -1, n)
-        messages = self._loop.tables.market.books[self.instrument].messages
-        at = max(int(messages["local_ts"].searchsorted(self.now, side="right")) - 1, 0)
+        tables = self._loop.tables
+        at = max(int(message_known(tables.address, self.instrument)) - 1, 0)
+        last = tables.market.books[self.instrument].messages[at]
         return Snapshot(
-            int(messages["ts"][at]), int(messages["local_ts"][at]), bids, asks, bid, ask, ratio(bid, ask),
+            int(last["ts"]), int(last["local_ts"]), bids, asks, bid, ask, ratio(bid, ask),
             self.spread, 100.0 * self.spread / self.mid,
         )  # fmt: skip
 
     def trade(self, j: int) -> Trade:
         """Return the j-th last trade seen, 0 = latest; its `ts` is -1 and its price NaN where none is."""
         end = int(trades_seen(self._loop.tables.address, self.instrument))
-        if not 0 <= j < end:
+        if not 0 <= j < min(end, LOOK_BACK):
             return Trade(self.instrument, -1, -1, math.nan, 0.0, 0)
         return self._loop.trade(self.instrument, end - 1 - j)
 
     def trades(self, n: int) -> list[Trade]:
         """Return the last `n` trades seen, oldest first."""
         end = int(trades_seen(self._loop.tables.address, self.instrument))
-        return [self._loop.trade(self.instrument, x) for x in range(max(end - n, 0), end)]
+        first = max(end - min(n, LOOK_BACK), 0)
+        return [self._loop.trade(self.instrument, x) for x in range(first, end)]
 
 
 class TickPlainBroker(PlainBroker):

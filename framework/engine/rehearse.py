@@ -13,6 +13,7 @@ from framework.engine.tables import Setup, Tables
 from framework.engine.tick_calls import advance_of
 from framework.errors import StrategyError
 from framework.market import Market
+from framework.market_source import opening as first_pieces
 
 EVENTS = 2_000
 PASSED: set[tuple[str, int]] = set()  # (compiled module, market) pairs that were rehearsed in this process
@@ -20,7 +21,7 @@ PASSED: set[tuple[str, int]] = set()  # (compiled module, market) pairs that wer
 
 def opening(market: Market) -> Market:
     """Return the first events of a market."""
-    last = 0
+    last, market = 0, first_pieces(market)
     for k in range(len(market.instruments)):
         if market.has_ticks(k):
             last = max(last, opening_of_ticks(market, k))

@@ -243,9 +243,17 @@ def come_to(t: Ticks, ts):
     p = t.place[0]
     catch_up(t, EXCHANGE, ts)
     touch(t, EXCHANGE)
+    if p["fenced"] == 0 or p["resting"] == 0:
+        p["message"] = max(p["message"], t.books[EXCHANGE]["message"])
+    pass_trades(t, ts)
+
+
+@kernel(store=False)
+def pass_trades(t: Ticks, ts):
+    """Bring the cursor of trades to `ts`, where nothing rests that waits for them."""
+    p = t.place[0]
     if p["fenced"] == 1 and p["resting"] > 0:
         return
-    p["message"] = max(p["message"], t.books[EXCHANGE]["message"])
     x = p["trade"]
     while x < p["n_trades"] and t.trades[x]["ts"] <= ts:
         x += 1

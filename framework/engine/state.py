@@ -159,6 +159,8 @@ CLOCK = np.dtype(
         ("whole", "i8"),  # 1 = a touched order fills whole
         ("trigger", "i8"),  # what triggers stops on ticks
         ("phase", "i8"),  # of the exchange's stamp under way: 0 trades, 1 messages, 2 the rest
+        ("horizon", "i8"),  # no row of a later time is there yet; NEVER = all are
+        ("starved", "i8"),  # 1 = the run waits for rows beyond it
         ("row_step", "i8"),  # ns between equity rows of a tick run
         ("row_at", "i8"),  # the next one, at the exchange
         ("row_due", "i8"),  # and here

@@ -30,10 +30,12 @@ from framework.engine.state import (
     TRAIL,
     Sim,
 )
+from framework.engine.tick_calls import read_to_horizon
 from framework.engine.tick_tables import CELLS, attach, set_clock, tick_cursors, tick_instruments
 from framework.instruments import Instrument, grid_inverse
 from framework.market import Market
 from framework.market_parts import end_to_end
+from framework.market_reel import LOOK_BACK, Reel
 from framework.records import FEATURE, FILL, FUNDING, INSTRUMENT_KINDS, MARK, NEVER, NONE, ORDER
 
 Rows = NDArray[Any]
@@ -75,9 +77,12 @@ class Tables:
     """Owns the arrays of one run and their addresses."""
 
     def __init__(self, market: Market, setup: Setup) -> None:
-        self.market = market
-        self.sim = build(market, setup)
-        self.held_ticks = attach(self.sim, market, setup.window)
+        self.source = market
+        self.market = market if not market.tapes or market.reel is not None else Reel(market).market
+        self.reel = self.market.reel
+        self.sim = build(self.market, setup)
+        self.sim.clock["horizon"] = self.reel.horizon if self.reel is not None else NEVER
+        self.held_ticks = attach(self.sim, self.market, setup.window)
         self.bind()
 
     def bind(self) -> None:
@@ -86,9 +91,36 @@ class Tables:
         self.address, self.held = register(self.addresses.ctypes.data, self.sim)
         self.clock = self.sim.clock[0]
 
+    def close(self) -> None:
+        """Give back what a run over a streamed market held: from now on the market is the streamed one."""
+        if self.reel is not None:
+            self.reel.close()
+            self.held_ticks, self.market, self.reel = [], self.source, None
+
+    def read_on(self) -> None:
+        """Give back the rows that everybody has read, and load the next ones."""
+        assert self.reel is not None
+        read_to_horizon(self.address)
+        self.reel.show(self.reel.horizon)
+        for k, (arrays, _, _) in zip(tick_instruments(self.market), self.held_ticks, strict=True):
+            place, books = arrays.place[0], arrays.books["message"]
+            if ("books", k) in self.reel.strands:
+                waits = [int(books.min())] + ([int(place["message"])] if place["resting"] else [])
+                waits += [int(place["message_shown"])] if self.clock["wake_book"] else []
+                self.reel.forget("books", k, min(waits) - 1)
+            if ("trades", k) in self.reel.strands:
+                seen = min(int(place["trade_seen"]), int(place["trade"]))
+                seen = min(seen, int(place["trade_shown"])) if self.clock["wake_trade"] else seen
+                self.reel.forget("trades", k, seen - LOOK_BACK)
+        self.reel.load()
+        self.clock["horizon"], self.clock["starved"] = self.reel.horizon, 0
+
     def grow(self) -> None:
-        """Double the tables that could overflow."""
+        """Double the tables that could overflow, or read on where the rows have run out."""
         c = self.clock
+        if c["starved"]:
+            self.read_on()
+            return
         need = 4 * int(c["n_live"] + c["n_requests"] + c["script_end"] - c["script"]) + HEADROOM
         used = {
             "orders": c["n_orders"],

@@ -11,6 +11,7 @@ from framework.engine.book_view import (
     book_age,
     bought_share,
     depth_of,
+    known_book,
     level_price,
     level_size,
     size_until,
@@ -19,7 +20,7 @@ from framework.engine.seeing import known_worth, see_trades
 from framework.engine.sending import NAN, UNSET, place
 from framework.engine.state import Sim, sim_at
 from framework.engine.tick_broker import known_price
-from framework.engine.ticks import ticks_at
+from framework.engine.ticks import LOCAL, ticks_at
 from framework.jit import entry, native
 from framework.records import NEVER
 
@@ -63,6 +64,19 @@ def book_number(address, k, what, side, x):
     if what == KNOWN:
         return known_price(sim, k)
     return NAN
+
+
+@entry("int64(int64, int64)")
+def message_known(address, k):
+    """Count the messages of a book that have arrived."""
+    return known_book(sim_at(address), k).books[LOCAL]["message"]
+
+
+@entry("int64(int64)")
+def read_to_horizon(address):
+    """Let both books take every row up to the horizon."""
+    ticking.read_out(sim_at(address))
+    return 0
 
 
 @entry("int64(int64, int64)")

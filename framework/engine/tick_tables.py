@@ -27,6 +27,8 @@ LEVELS: WeakKeyDictionary[Book, int] = WeakKeyDictionary()
 
 def most_levels(book: Book) -> int:
     """Return an upper bound of the different levels of a book, from counts of rows by blocks of keys."""
+    if "levels" in book.__dict__:
+        return len(book.levels)
     if book not in LEVELS:
         total = 0
         counts: Rows = np.zeros(0, np.int64)
@@ -96,7 +98,13 @@ def ticks_of(market: Market, k: int, cells: int = CELLS) -> Ticks:
 def tick_range(market: Market) -> tuple[int, int, int]:
     """Return the first arrival, the last exchange time and the last arrival of all tick streams."""
     first, end, stop = NEVER, 0, 0
-    for rows in (*(b.messages[:-1] for b in market.books.values()), *market.trades.values()):
+    taped = [tape for tape in market.tapes if tape.stream in ("books", "trades")]
+    for tape in taped:
+        first = min(first, tape.first_local)
+        end, stop = max(end, tape.last_ts), max(stop, tape.last_local)
+    known = {(tape.stream, tape.instrument) for tape in taped}
+    books = [b.messages[:-1] for k, b in market.books.items() if ("books", k) not in known]
+    for rows in (*books, *(rows for k, rows in market.trades.items() if ("trades", k) not in known)):
         if len(rows):
             first = min(first, int(rows["local_ts"][0]))
             end, stop = max(end, int(rows["ts"][-1])), max(stop, int(rows["local_ts"][-1]))

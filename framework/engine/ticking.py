@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from framework.engine.book import catch_up, touch
 from framework.engine.exchange import (
     check_books,
     close_bar,
@@ -19,12 +20,12 @@ from framework.engine.matching import expire, sweep
 from framework.engine.meeting import meet_mark
 from framework.engine.replay import is_full
 from framework.engine.requests import next_arrival
-from framework.engine.resting import arrive_all, look_fresh, loosen, sort_by_age
+from framework.engine.resting import arrive_all, come_to, look_fresh, loosen, pass_trades, sort_by_age
 from framework.engine.scanning import act, fence_in, scan
-from framework.engine.seeing import next_hook, next_row_time, see, strategy_time
+from framework.engine.seeing import next_hook, next_row_time, see, see_trades, strategy_time
 from framework.engine.state import DONE, FAILED, GROW, Sim, sim_at
 from framework.engine.taking import blank_bar, value_at
-from framework.engine.ticks import ticks_at
+from framework.engine.ticks import LOCAL, ticks_at
 from framework.jit import kernel
 from framework.records import BY_MARK, NEVER, NONE
 
@@ -231,14 +232,37 @@ def advance(sim: Sim):
                 return code
             c["stage"] = 0
         wake = strategy_time(sim)
-        if run_exchange(sim, wake) == GROW:
+        if run_exchange(sim, min(wake, c["horizon"])) == GROW:
             return GROW
         wake = strategy_time(sim)
+        if wake > c["horizon"]:
+            c["starved"] = 1
+            return GROW
         if wake >= NEVER:
             return DONE
         c["now"] = wake
         see(sim)
         c["stage"] = 1
+
+
+@kernel(store=False)
+def read_out(sim: Sim):
+    """Take every row up to the horizon into both books and past the cursors: it is about to go.
+
+    Nothing is due before the horizon, so nobody can tell that the books did not wait until they were asked.
+    """
+    until = sim.clock[0]["horizon"]
+    for k in range(sim.clock[0]["n"]):
+        if sim.cursor[k]["ticks"] == 0:
+            continue
+        t = ticks_at(sim.cursor[k]["ticks"])
+        if t.place[0]["has_book"] == 1:
+            come_to(t, until)
+            catch_up(t, LOCAL, until)
+            touch(t, LOCAL)
+        else:
+            pass_trades(t, until)
+        see_trades(t, until)
 
 
 def advance_at(address):

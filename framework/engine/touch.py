@@ -6,6 +6,7 @@ What the books showed is a matter of the market alone, so it is walked once a bo
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from framework.arena import arena, register
 from framework.jit import entry, kernel
+from framework.market_source import Changes, Tape
 from framework.market_ticks import Book
 from framework.records import MESSAGE
 
@@ -39,9 +41,10 @@ class Walk(NamedTuple):
     blocks: NDArray[np.int32]
     pages: NDArray[np.int32]
     touch: NDArray[Any]
+    best: NDArray[np.int64]  # best bid and ask so far, and those of the last row written; places
 
 
-walk_at = arena(Walk, (MESSAGE, KEY, LOTS, FLAG, COUNT, COUNT, TOUCH))
+walk_at = arena(Walk, (MESSAGE, KEY, LOTS, FLAG, COUNT, COUNT, TOUCH, LOTS))
 
 
 @kernel(store=False)
@@ -78,13 +81,13 @@ def next_level(w, size, side, place, step):
 
 @entry("int64(int64, int64, int64, int64)")
 def walk_touch(address, n, base, size):
-    """Write every change of the touch of a book of `n` messages; return how many there are.
+    """Write every change of the touch in `n` messages of a book; return how many there are.
 
     `base` = number of the first message's first row; `size` = places of a side. Places stand for ticks.
     """
     w = walk_at(address)
-    bid = -1
-    ask = -1
+    bid = w.best[0]
+    ask = w.best[1]
     written = 0
     for m in range(n):
         message = w.messages[m]
@@ -101,55 +104,94 @@ def walk_touch(address, n, base, size):
             bid = next_level(w, size, 0, bid, -1)
         if ask >= 0:
             ask = next_level(w, size, 1, ask, 1)
-        last = w.touch[max(written - 1, 0)]
-        if written == 0 or last["bid"] != bid or last["ask"] != ask:
+        if w.best[2] != bid or w.best[3] != ask:
             row = w.touch[written]
             row["ts"] = message["ts"]
             row["local_ts"] = message["local_ts"]
             row["bid"] = bid
             row["ask"] = ask
+            w.best[2] = bid
+            w.best[3] = ask
             written += 1
+    w.best[0] = bid
+    w.best[1] = ask
     return written
 
 
-def places_of(keys: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64] | int, int]:
-    """Return (places as in `Walk`, the tick of each place or of the first one, places of a side).
+class Places:
+    """The ticks of a book by place: dense, or where they span too much by rank.
 
     A wide book costs little: of memory that is zero only what is written is really taken.
     """
-    low, high = int(keys.min()) >> 1, int(keys.max()) >> 1
-    if high - low < WIDEST:
-        return keys - np.int32(2 * low), low, high - low + 1
-    names, rank = np.unique(keys >> 1, return_inverse=True)
-    return (2 * rank + (keys & 1)).astype(np.int32), names.astype(np.int64), len(names)
+
+    def __init__(self, low: int, high: int, keys: NDArray[np.int32]) -> None:
+        self.low, self.names = low >> 1, np.zeros(0, np.int64)
+        self.count = (high >> 1) - self.low + 1
+        if self.count > WIDEST:
+            self.names = np.unique(keys >> 1).astype(np.int64)
+            self.count = len(self.names)
+
+    def of(self, keys: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the places of keys, as in `Walk`."""
+        if not len(self.names):
+            return keys - np.int32(2 * self.low)
+        return (2 * np.searchsorted(self.names, keys >> 1) + (keys & 1)).astype(np.int32)
+
+    def ticks(self, places: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the ticks of places."""
+        return self.names[np.maximum(places, 0)] if len(self.names) else places + np.int64(self.low)
 
 
-def walked(book: Book) -> NDArray[Any]:
-    """Return the TOUCH rows of a book."""
-    first = book.messages["first"]
-    base, end = int(first[0]), int(first[-1])
-    if not len(book) or base == end:
-        return np.zeros(0, TOUCH)
-    places, names, wide = places_of(book.keys[base:end])
-    size = -(-wide // PAGE) * PAGE
-    made = Walk(
-        np.ascontiguousarray(book.messages), np.ascontiguousarray(places),
-        np.ascontiguousarray(book.lots[base:end]), np.zeros(2 * size, np.int8),
-        np.zeros(2 * size // BLOCK, np.int32), np.zeros(2 * size // PAGE, np.int32),
-        np.empty(len(book), TOUCH),
-    )  # fmt: skip
-    addresses = np.array([a.ctypes.data for a in made], dtype=np.int64)
-    address, held = register(addresses.ctypes.data, made)
-    rows = made.touch[: walk_touch(address, len(book), base, size)].copy()
-    del held
+def walked(pieces: Iterable[Changes], places: Places) -> NDArray[Any]:
+    """Return the TOUCH rows of a book that comes in pieces."""
+    size = -(-places.count // PAGE) * PAGE
+    there, best = np.zeros(2 * size, np.int8), np.array([-1, -1, -2, -2])
+    blocks, pages = np.zeros(2 * size // BLOCK, np.int32), np.zeros(2 * size // PAGE, np.int32)
+    found = [np.zeros(0, TOUCH)]
+    for messages, keys, lots in pieces:
+        base, end = int(messages["first"][0]), len(keys)
+        heads = np.append(messages, np.array([(0, 0, base + end)], MESSAGE))
+        made = Walk(
+            heads, np.ascontiguousarray(places.of(keys)), np.ascontiguousarray(lots), there, blocks, pages,
+            np.empty(len(messages), TOUCH), best,
+        )  # fmt: skip
+        addresses = np.array([a.ctypes.data for a in made], dtype=np.int64)
+        address, held = register(addresses.ctypes.data, made)
+        found.append(made.touch[: walk_touch(address, len(messages), base, size)].copy())
+        del held
+    rows = np.concatenate(found)
     for side in ("bid", "ask"):
         place = rows[side]
-        tick = place + names if isinstance(names, int) else names[np.maximum(place, 0)]
-        rows[side] = np.where(place >= 0, tick, EMPTY)
+        rows[side] = np.where(place >= 0, places.ticks(place), EMPTY)
     return rows
 
 
-KNOWN: weakref.WeakKeyDictionary[Book, NDArray[Any]] = weakref.WeakKeyDictionary()
+KNOWN: weakref.WeakKeyDictionary[Book | Tape, NDArray[Any]] = weakref.WeakKeyDictionary()
+
+
+def touches_of(book: Book) -> NDArray[Any]:
+    """Return the TOUCH rows of a book in memory."""
+    first = book.messages["first"]
+    low, high = int(first[0]), int(first[-1])
+    if not len(book) or low == high:
+        return np.zeros(0, TOUCH)
+    keys = book.keys[low:high]
+    part = Changes(book.messages[:-1], keys, book.lots[low:high])
+    return walked([part], Places(int(keys.min()), int(keys.max()), keys))
+
+
+def tape_touches(tape: Tape) -> NDArray[Any]:
+    """Return the touch of a streamed book as `touches` does: a pass of its own, once."""
+    found = KNOWN.get(tape)
+    if found is None:
+        levels = tape.levels
+        if len(levels):
+            found = walked(tape.read(), Places(int(levels[0]), int(levels[-1]), levels))  # type: ignore[arg-type]
+        else:
+            found = np.zeros(0, TOUCH)
+        found.flags.writeable = False
+        KNOWN[tape] = found
+    return found
 
 
 def touches(book: Book) -> NDArray[Any]:
@@ -159,7 +201,7 @@ def touches(book: Book) -> NDArray[Any]:
     """
     found = KNOWN.get(book)
     if found is None:
-        found = KNOWN[book] = walked(book)
+        found = KNOWN[book] = touches_of(book)
         found.flags.writeable = False
     return found
 
@@ -230,4 +272,4 @@ def own_touch(orders: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-__all__ = ["EMPTY", "QUOTED", "RESTING", "TOUCH", "own_touch", "touches"]
+__all__ = ["EMPTY", "QUOTED", "RESTING", "TOUCH", "own_touch", "tape_touches", "touches"]

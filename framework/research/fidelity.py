@@ -12,6 +12,7 @@ from framework.backtest import ask_all
 from framework.errors import ConfigError, FrameworkError, near
 from framework.execution import order_metrics
 from framework.market import Market
+from framework.market_source import need_memory
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
 from framework.questions import check_analyst
@@ -73,6 +74,7 @@ def fidelity(
     plan = make_plan(market, **options)
     if not market.is_ticks:
         raise ConfigError(f"fidelity: market {market.name} has bars only; it needs trades, and better books")
+    need_memory(market, "fidelity")
     interval = parse_interval(bars)
     if cls.bars is None and "on_bar" in hooks_of(cls) and interval != MINUTE:
         raise ConfigError(

@@ -15,6 +15,7 @@ from framework.errors import ConfigError, FrameworkError, near
 from framework.jit import jit_enabled
 from framework.llm.decision import Decision, Prompt
 from framework.market import Market
+from framework.market_source import need_memory
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
 from framework.records import NEVER
@@ -130,6 +131,7 @@ def check_lookahead(
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise ConfigError(f"{name}: a number of futures, not {count!r}")
     cls, params = class_of(strategy)
+    need_memory(market, "check_lookahead")
     trial = Trial(cls, params, make_plan(market, **backtest_options), features, analyst)
     return trial.prove(cuts, scrambles, np.random.default_rng(seed))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -79,11 +80,12 @@ def arguments(options: TickOptions) -> dict[str, Any]:
     return {**made, "sample": None if options.sample == TickOptions().sample else options.sample}
 
 
-def engine(case: TickCase) -> dict[str, Any]:
-    """Run the case through `framework.replay_orders`; the twin's tables of its Result."""
+def engine(case: TickCase, of: Callable[[Any], Any] = lambda market: market) -> dict[str, Any]:
+    """Run the case through `framework.replay_orders`, over `of(its market)`; the twin's tables of its Result.
+    """
     from framework import replay_orders
 
-    result = replay_orders(compare.orders_frame(case), market_of(case), **arguments(case.options))
+    result = replay_orders(compare.orders_frame(case), of(market_of(case)), **arguments(case.options))
     numbers = {name_of(k): k for k in range(len(case.books))}
     sides = {"buy": 1, "sell": -1, "long": 1, "short": -1}
     found: dict[str, Any] = {"status": result.status}
@@ -94,6 +96,7 @@ def engine(case: TickCase) -> dict[str, Any]:
             row["side"] = sides.get(row["side"], row["side"])
     found["final"] = dict(result.manifest["final"])
     found["final"]["positions"] = [found["final"][f"position:{name}"] for name in numbers]
+    found["fingerprint"] = result.fingerprint
     return found
 
 
