@@ -11,8 +11,55 @@ HELP = "Download, store, check and stream market data."
 
 data = typer.Typer(name="data", help=HELP, rich_markup_mode=None, no_args_is_help=True)
 
-Store = Annotated[Path | None, typer.Option(metavar="DIR", help="Default SHEEPFOLD_STORE, else your home's.")]
+StoreText = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder of the store; default SHEEPFOLD_STORE, else the user's."),
+]
+From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day, UTC.")]
+To = Annotated[str | None, typer.Option("--to", metavar="DATE", help="Day before which it ends, UTC.")]
+Kinds = Annotated[
+    str | None, typer.Option(metavar="KIND,...", help="trades,incremental_book_L2 ...; default all.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@data.command()
+def check(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE|DIR|VENUE:SYMBOL]...", help="By default everything in the store."),
+    ] = None,
+    start: From = None, stop: To = None, kinds: Kinds = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="What csv files are of, like binance-futures:BTCUSDT.")
+    ] = None,
+    store: StoreText = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write check.txt, check.png and check.json there.")
+    ] = None,
+    as_json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Look at every row of tick data and say what is wrong with it; exit code 3 where a day is refused."""
+    from framework.cli_data_check import run_check
+
+    return run_check(what, start, stop, kinds, store, instrument, out, as_json)
+
+
+@data.command()
+def waive(
+    what: Annotated[str, typer.Argument(metavar="VENUE:SYMBOL", help="An instrument of the store.")],
+    why: Annotated[str, typer.Option(help="The reason, in one line; results repeat it.")],
+    start: From = None, stop: To = None, kinds: Kinds = None,
+    codes: Annotated[
+        str | None, typer.Option(metavar="CODE,...", help="Findings; default every refuse and warn.")
+    ] = None,
+    store: StoreText = None, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Use days in spite of what the check found; results that use them name the findings and the reason."""
+    from framework.cli_data_check import run_waive
+
+    return run_waive(what, why, start, stop, kinds, codes, store)
 
 
 @data.command()
@@ -28,7 +75,7 @@ def record(
     ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Replay from here.")] = None,
     stop: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Replay up to here.")] = None,
-    store: Store = None, debug: Debug = False,
+    store: StoreText = None, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Keep what a tardis-machine sends: a live day is tomorrow's backtest."""
     from framework.cli_data_live import run_record

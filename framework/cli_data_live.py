@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
 import typer
 
 
 def run_record(
-    exchange: str, symbols: str, types: str, url: str | None, length: str | None, store: Path | None,
+    exchange: str, symbols: str, types: str, url: str | None, length: str | None, store: str | None,
     start: str | None, stop: str | None,
 ) -> int:  # fmt: skip
     """Record until the end, the time is over or Ctrl-C; return 4 where something could not be kept."""

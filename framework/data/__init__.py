@@ -9,18 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.data.doctor import check
     from framework.data.loading import load
     from framework.data.recorder import record
     from framework.data.store import Part, Store
     from framework.data.stream import connect
     from framework.data.tardis_csv import from_tardis
+    from framework.data.waivers import waive
 
 _HOME = {
-    "Part": "store", "Store": "store", "connect": "stream", "from_tardis": "tardis_csv", "load": "loading",
-    "record": "recorder",
+    "Part": "store", "Store": "store", "check": "doctor", "connect": "stream", "from_tardis": "tardis_csv",
+    "load": "loading", "record": "recorder", "waive": "waivers",
 }  # fmt: skip
 
-__all__ = ["Part", "Store", "connect", "from_tardis", "load", "record"]
+__all__ = ["Part", "Store", "check", "connect", "from_tardis", "load", "record", "waive"]
 
 
 def __getattr__(name: str) -> Any:
