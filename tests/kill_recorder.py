@@ -2,8 +2,8 @@
 
     python -m tests.kill_recorder 10
 
-A loopback machine sends numbered trades and book changes; `sheepfold data record` is killed at a moment drawn by
-chance (while it records, or while it puts rows into the store), and the next recording finishes what it left.
+A loopback machine sends numbered trades and book changes; `sheepfold data record` is killed at a moment drawn
+by chance (while it records, or while it puts rows into the store); the next recording finishes what it left.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ def texts() -> list[str]:
     for i in range(MESSAGES):
         if i % BATCH == 0:
             level = [{"price": 100, "amount": i + 1}]
-            book = {"isSnapshot": i == 0, "bids": level, "asks": [{"price": 101, "amount": 1}] if i == 0 else []}
+            book = {
+                "isSnapshot": i == 0,
+                "bids": level,
+                "asks": [{"price": 101, "amount": 1}] if i == 0 else [],
+            }
             made.append(json.dumps({"type": "book_change", **book, **head}))
         else:
             deal = {"id": str(i), "price": 100 + i % 7, "amount": i, "side": "buy"}
@@ -47,10 +51,9 @@ def campaign(kills: int, folder: Path, seed: int) -> list[str]:
     """Kill so many recordings; return what went wrong."""
     draw = random.Random(seed)
     wrong: list[str] = []
-    ends: list[int] = []  # number of the last message sent when a recording was killed
+    sessions: list[tuple[int, int, bool]] = []
     with MachineServer(texts(), rate=RATE, stamp=True, plan=[Play(end="silent")] * (kills + 1)) as server:
-        for _ in range(kills):
-            ends.append(one_kill(server, folder, draw))
+        sessions += [one_kill(server, folder, draw) for _ in range(kills)]
     store = Store(folder)
     done = finish_left(store)
     wrong += done.left + store.verify()
@@ -60,7 +63,7 @@ def campaign(kills: int, folder: Path, seed: int) -> list[str]:
     wrong += [f"row {row} is not as it was sent" for row in rows if not is_sent(row)][:5]
     if sorted(set(numbers)) != numbers:
         wrong.append("a trade is there twice, or out of order")
-    wrong += lost(numbers, ends)
+    wrong += lost(numbers, sessions)
     start, stop = rows[0]["local_timestamp"], rows[-1]["local_timestamp"]
     market = load("binance", "BTCUSDT", start.date(), stop, store=store)
     if len(market.trades[0]) + 1 < len(rows):
@@ -74,34 +77,37 @@ def is_sent(row: dict[str, Any]) -> bool:
     return (row["price"], row["amount"], row["side"]) == (100.0 + i % 7, float(i), "buy")
 
 
-def one_kill(server: MachineServer, folder: Path, draw: random.Random) -> int:
-    """Record, kill, and return how many messages had been sent then."""
+def one_kill(server: MachineServer, folder: Path, draw: random.Random) -> tuple[int, int, bool]:
+    """Record and kill; return the first message, how many were sent, and whether it still recorded then."""
     argv = [
         sys.executable, "-m", "framework", "data", "record", "binance", "BTCUSDT", "trade,book_change",
         "--url", server.url, "--store", str(folder),
     ]  # fmt: skip
     while_finishing = draw.random() < 0.3
     argv += ["--for", "0.3s"] if while_finishing else []
-    before = server.sent
+    before = server.position
     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while server.sent == before and process.poll() is None:
+    while server.position == before and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(draw.uniform(0.3, 0.5) if while_finishing else draw.uniform(0.0, 0.4))
+    time.sleep(draw.uniform(0.3, 0.7) if while_finishing else draw.uniform(0.0, 0.8))
     sent = server.position
     process.kill()
     process.wait()
-    return sent if not while_finishing else -1
+    return before, sent, not while_finishing
 
 
-def lost(numbers: list[int], ends: list[int]) -> list[str]:
-    """Say where more than the last second before a kill is missing."""
-    found = set(numbers)
+def lost(numbers: list[int], sessions: list[tuple[int, int, bool]]) -> list[str]:
+    """Say where a session has a hole, or lacks more than the last second before it was killed."""
     wrong = []
-    for end in ends:
-        old = range(max(end - 3 * int(RATE), 0), end - int(RATE))
-        missing = [i for i in old if i % BATCH and i not in found and any(n in found for n in (i - 1, i + 1))]
-        if len(missing) > 1:
-            wrong.append(f"trades {missing[:5]} of more than a second before the kill at {end} are missing")
+    for begin, end, is_whole in sessions:
+        found = [i for i in numbers if begin <= i < end]
+        wanted = [i for i in range(found[0], found[-1] + 1) if i % BATCH] if found else []
+        if found != wanted:
+            wrong.append(
+                f"the recording of {begin} .. {end} has holes: {sorted(set(wanted) - set(found))[:5]}"
+            )
+        if is_whole and end - begin > RATE and (not found or found[-1] < end - RATE):
+            wrong.append(f"the recording of {begin} .. {end} ends at {found[-1:]}")
     return wrong
 
 

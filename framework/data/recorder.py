@@ -103,14 +103,16 @@ class Recorder:
 
     def close(self) -> Recorded:
         """Put what came into the store; a day that is not over says so by its first and last row."""
-        self.sorter.end()
-        if self.sorter.count or self.journal.left():
-            self._settle()
-        self._worker.shutdown(wait=True)
-        for job in self._jobs:
-            job.result()
-        self._finish(self.journal.found())
-        self.journal.close()
+        try:
+            self.sorter.end()
+            if self.sorter.count or self.journal.left():
+                self._settle()
+            self._worker.shutdown(wait=True)
+            for job in self._jobs:
+                job.result()
+            self._finish(self.journal.found())
+        finally:
+            self.journal.close()
         return self.done
 
 

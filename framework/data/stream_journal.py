@@ -111,9 +111,9 @@ class Journal:
 
     def _settle(self, rows: dict[Key, Rows], facts: dict[str, Any]) -> None:
         if self._file is not None:
-            os.fdatasync(self._file.fileno())
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with file:
+                os.fdatasync(file.fileno())
         for key, some in rows.items():
             folder = key.folder(self.folder)
             folder.mkdir(parents=True, exist_ok=True)

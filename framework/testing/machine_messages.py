@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import heapq
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -30,6 +31,8 @@ from framework.times import parse_time
 
 if TYPE_CHECKING:
     import polars as pl
+
+LOCAL = re.compile(r'"localTimestamp"\s*:\s*"([^"]*)"')
 
 
 def texts_of(sources: Any) -> list[str]:
@@ -127,9 +130,10 @@ def book_changes(rows: Iterator[dict[str, Any]], exchange: str, symbol: str) -> 
 
 def stamped(text: str) -> str:
     """Return a message whose local time is now."""
-    head, mark, rest = text.rpartition('"localTimestamp":"')
-    now = iso(time.time_ns() // 1000 * 1000)
-    return head + mark + now + rest[rest.index('"') :] if mark else text
+    match = LOCAL.search(text)
+    if match is None:
+        return text
+    return text[: match.start(1)] + iso(time.time_ns() // 1000 * 1000) + text[match.end(1) :]
 
 
 def is_wanted(event: Message, options: Mapping[str, Any], is_live: bool) -> bool:
