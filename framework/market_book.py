@@ -217,8 +217,8 @@ class BookCursor:
     """
 
     __slots__ = (
-        "__weakref__", "book", "count", "edges", "is_ask", "loaded", "rows", "shown", "size", "state", "times",
-        "until", "what",
+        "__weakref__", "book", "count", "edges", "is_ask", "loaded", "rows", "shown", "size", "state",
+        "times", "until", "what",
     )  # fmt: skip
 
     def __init__(self, book: Book, what: Instrument, loaded: Callable[[], int] | None = None) -> None:
@@ -254,7 +254,7 @@ class BookCursor:
         return BookView(self.what, now, stamps, levels)
 
     def look(self, size: int, now: int) -> None:
-        """Note how many messages are there; what has passed is not there any more, so there is no way back."""
+        """Note how many messages are there; those that have passed may not be, so there is no way back."""
         if self.count and now < self.times[self.count - 1]:
             raise ConfigError("book: a streamed market cannot be seen as of an earlier time again")
         if size != self.size:
@@ -264,6 +264,13 @@ class BookCursor:
         """Apply every message that has arrived until then: it is about to go."""
         self.look(self.loaded() if self.loaded is not None else len(self.book), until)
         self.move(self.count + int(np.searchsorted(self.times[self.count : self.size], until, side="right")))
+
+    def learn(self, messages: int, keys: Levels, lots: Lots) -> None:
+        """Apply messages that are not in the arrays any more, from the first on."""
+        self.state[np.searchsorted(self.book.levels, keys)] = lots
+        self.edges = [len(self.state), 0]  # anywhere
+        self.count, self.rows = self.count + messages, self.rows + len(keys)
+        self.until = int(self.times[self.count])
 
     def move(self, count: int) -> None:
         """Apply or take back messages until `count` are applied."""
@@ -307,7 +314,7 @@ def open_book(market: Market, k: int) -> BookCursor:
     if reel is None or ("books", k) not in reel.strands:
         return BookCursor(market.books[k], market.instruments[k])
     cursor = BookCursor(market.books[k], market.instruments[k], lambda: reel.loaded("books", k))
-    reel.cursors.add(cursor)
+    reel.follow_book(k, cursor)
     return cursor
 
 
