@@ -102,3 +102,24 @@ def waive(
     from framework.cli_data_check import run_waive
 
     return run_waive(what, why, start, stop, kinds, codes, store)
+
+
+@data.command()
+def record(
+    exchange: Annotated[str, typer.Argument(help="Tardis id, like binance-futures.")],
+    symbols: Annotated[str, typer.Argument(help="With commas, like BTCUSDT,ETHUSDT.")],
+    types: Annotated[str, typer.Argument(help="trade,book_change,derivative_ticker,quote ...")],
+    url: Annotated[
+        str | None, typer.Option(help="A tardis-machine; default TARDIS_MACHINE_URL, else ws://127.0.0.1:8001.")
+    ] = None,
+    length: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="60s, 8h; default until it ends or Ctrl-C.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Replay from here.")] = None,
+    stop: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Replay up to here.")] = None,
+    store: StoreText = None, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Keep what a tardis-machine sends: a live day is tomorrow's backtest."""
+    from framework.cli_data_live import run_record
+
+    return run_record(exchange, symbols, types, url, length, store, start, stop)

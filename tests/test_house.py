@@ -44,7 +44,7 @@ KERNELS = (
     "framework/data/parse", "framework/data/build", "framework/data/views", "framework/data/doctor_rows",
     "framework/data/doctor_book", "framework/data/doctor_against", "framework/data/bars_kernel",
 )  # fmt: skip
-SLOW = {"matplotlib", "pandas", "jinja2", "typer", "rich", "httpx", "diskcache", "pydantic"}
+SLOW = {"matplotlib", "pandas", "jinja2", "typer", "rich", "httpx", "diskcache", "pydantic", "websockets"}
 WORDS = ("TO" + "DO", "FIX" + "ME")
 
 

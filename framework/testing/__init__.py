@@ -1,4 +1,4 @@
-"""What users' own tests can start too: loopback HolySheep and Tardis, and checks of strategies.
+"""What users' own tests can start too: loopback HolySheep, Tardis and tardis-machine, checks of strategies.
 
 Names are imported when they are first used.
 """
@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framework.testing.holysheep import HolySheepServer, Scripted
+    from framework.testing.machine import MachineServer, Play
     from framework.testing.rehearsal import Report, check_strategy
     from framework.testing.tardis import Fault, TardisServer
 
 _HOME = {
-    "Fault": "tardis", "HolySheepServer": "holysheep", "Report": "rehearsal", "Scripted": "holysheep",
-    "TardisServer": "tardis", "check_strategy": "rehearsal",
+    "Fault": "tardis", "HolySheepServer": "holysheep", "MachineServer": "machine", "Play": "machine",
+    "Report": "rehearsal", "Scripted": "holysheep", "TardisServer": "tardis", "check_strategy": "rehearsal",
 }  # fmt: skip
 
-__all__ = ["Fault", "HolySheepServer", "Report", "Scripted", "TardisServer", "check_strategy"]
+__all__ = [
+    "Fault", "HolySheepServer", "MachineServer", "Play", "Report", "Scripted", "TardisServer",
+    "check_strategy",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
