@@ -10,14 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framework import Instrument, Market, from_tardis
+from framework import Market, from_tardis
 from framework.data import pack
 from framework.data.loading import load
 from framework.data.store import Store
-from framework.errors import ConfigError, DataError
+from framework.errors import DataError
 from framework.times import format_time
 from tests.tick_files import (
-    DAY, WHAT, change_rows, csv_text, decimal, random_changes, random_times, random_views, save, trade,
+    DAY,
+    WHAT,
+    change_rows,
+    csv_text,
+    decimal,
+    random_changes,
+    random_times,
+    random_views,
+    save,
+    trade,
     view_rows,
 )  # fmt: skip
 
