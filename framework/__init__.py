@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from framework.backtest import backtest, replay_orders
+    from framework.data.loading import load
     from framework.data.tardis_csv import from_tardis
     from framework.errors import FrameworkError
     from framework.instruments import Instrument
@@ -33,8 +34,8 @@ _HOME = {
     "TradingSignal": "llm", "UNSET": "strategy", "View": "market", "backtest": "backtest",
     "book_at": "market_book", "check_lookahead": "research.proofs",
     "check_strategy": "testing.rehearsal", "compiled": "strategy", "fidelity": "research.fidelity",
-    "from_tardis": "data.tardis_csv", "market_brief": "questions", "replay_orders": "backtest",
-    "sweep": "research.sweep",
+    "from_tardis": "data.tardis_csv", "load": "data.loading", "market_brief": "questions",
+    "replay_orders": "backtest", "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "compiled",
     "fidelity",
     "from_tardis",
+    "load",
     "market_brief",
     "replay_orders",
     "sweep",

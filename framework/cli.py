@@ -68,7 +68,10 @@ Seed = Annotated[int, typer.Option(help="Kept in the manifest; the engine draws 
 Strict = Annotated[bool, typer.Option("--strict", help="Check the books after every event.")]
 MarketText = Annotated[
     str | None,
-    typer.Option(metavar="SOURCE", help="sample:NAME, candles:PATH or tardis:PATHS; default the class's."),
+    typer.Option(
+        metavar="SOURCE",
+        help="sample:NAME, candles:PATH, tardis:PATHS or store:VENUE:SYMBOL; default the class's.",
+    ),
 ]
 InstrumentText = Annotated[
     str | None, typer.Option(help="What the candles (or ticks) are of, like binance-futures:BTCUSDT.")
@@ -82,6 +85,13 @@ Mark = Annotated[str | None, typer.Option(metavar="PATH", help="File of mark pri
 Start = Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day or time, UTC.")]
 Stop = Annotated[
     str | None, typer.Option("--to", metavar="DATE", help="Day or time before which it ends, UTC.")
+]
+Streams = Annotated[
+    str | None,
+    typer.Option(metavar="KINDS", help="Of a store: trades,book,funding,mark,bars:1m or kinds of files."),
+]
+StoreFolder = Annotated[
+    str | None, typer.Option("--store", metavar="DIR", help="Folder of the store; default the user's own.")
 ]
 Model = Annotated[
     str | None, typer.Option(help="Answers of this model, from the store; without it the offline Rules.")
@@ -117,6 +127,7 @@ def backtest(
     strategy: File, params: Params = None, market: MarketText = None, instrument: InstrumentText = None,
     interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
     funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None,
+    streams: Streams = None, store: StoreFolder = None,
     cash: Cash = 10_000.0, maker: Maker = None, taker: Taker = None, slippage: Slippage = None,
     latency: LatencyText = None, fills: FillsText = None, leverage: Leverage = 1.0, margin: Margin = "cross",
     seed: Seed = 0, strict: Strict = False, model: Model = None, record: Record = False,
@@ -136,6 +147,7 @@ def sweep(
     strategy: File,  params: Ranges = None, market: MarketText = None, instrument: InstrumentText = None,
     interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
     funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None,
+    streams: Streams = None, store: StoreFolder = None,
     cash: Cash = 10_000.0, maker: Maker = None, taker: Taker = None, slippage: Slippage = None,
     latency: LatencyText = None, fills: FillsText = None, leverage: Leverage = 1.0, margin: Margin = "cross",
     seed: Seed = 0, strict: Strict = False, model: Model = None, record: Record = False,
@@ -155,6 +167,7 @@ def check(
     strategy: File, params: Params = None, market: MarketText = None, instrument: InstrumentText = None,
     interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
     funding: Funding = None, mark: Mark = None, start: Start = None, stop: Stop = None,
+    streams: Streams = None, store: StoreFolder = None,
     cash: Cash = 10_000.0, maker: Maker = None, taker: Taker = None, slippage: Slippage = None,
     latency: LatencyText = None, fills: FillsText = None, leverage: Leverage = 1.0, margin: Margin = "cross",
     cuts: Futures = 20, scrambles: Futures = 20, as_json: Json = False, debug: Debug = False,

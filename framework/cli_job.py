@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from framework.strategy import Analyst, Strategy
 
 LONGEST_PATH = 3_900  # bytes: room is left for the files of a folder
-PATHS = ("funding", "mark", "cassette")
+PATHS = ("funding", "mark", "cassette", "store")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Job:
     mark: str | None = None
     start: str | None = None
     stop: str | None = None
+    streams: str | None = None
+    store: str | None = None
     model: str | None = None
     record: bool = False
     refresh: bool = False
@@ -116,6 +118,10 @@ class Job:
         """Return the market: what --market names, else the sample of the class, cut to --from and --to."""
         from framework.samples import market_from_option
 
+        if (self.market or "").startswith("store:"):
+            return self.stored()
+        if given := [name for name in ("streams", "store") if getattr(self, name) is not None]:
+            raise ConfigError(f"--{given[0]}: is for --market store:VENUE:SYMBOL; leave it out")
         market = market_from_option(
             self.market or f"sample:{cls.sample if cls else ''}", self.instrument, self.interval, self.stamp,
             self.unit, self.funding, self.mark, self.time,
@@ -123,6 +129,32 @@ class Job:
         if self.start is None and self.stop is None:
             return market
         return market.slice(moment("--from", self.start), moment("--to", self.stop))
+
+    def stored(self) -> Market:
+        """Return the market of stored days: `store:VENUE:SYMBOL`, several with commas between them."""
+        from framework.data.loading import load
+
+        assert self.market is not None
+        ids = [text.strip().partition(":") for text in self.market.partition(":")[2].split(",")]
+        venues = sorted({venue for venue, _, _ in ids})
+        if len(venues) > 1 or not all(venue and symbol for venue, _, symbol in ids):
+            raise ConfigError(
+                f"--market: {self.market!r} names no instruments of one exchange; write it like "
+                "store:binance-futures:BTCUSDT,binance-futures:ETHUSDT"
+            )
+        for name in ("interval", "stamp", "unit", "time", "funding", "mark"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"--{name}: stored days have their own; leave it out, or see --streams")
+        if self.start is None or self.stop is None:
+            raise ConfigError(
+                f"{'--from' if self.start is None else '--to'}: say which days of the store, such as "
+                "--from 2024-08-01 --to 2024-08-03 (the last one is not included)"
+            )
+        start, stop = moment("--from", self.start), moment("--to", self.stop)
+        streams = self.streams.split(",") if self.streams is not None else None
+        symbols = [symbol for _, _, symbol in ids]
+        rules = self.instrument if len(ids) == 1 or self.instrument is None else self.instrument.split(",")
+        return load(venues[0], symbols, start, stop, streams, store=self.store, instrument=rules)
 
     def analyst(self, cls: type[Strategy]) -> Analyst | None:
         """Return who answers; None = `Rules`. A key alone never spends: only --record and --refresh do."""

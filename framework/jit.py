@@ -28,6 +28,7 @@ KERNEL_ROOMS = (
     "jit.py", "arena.py", "records.py", "indicators.py", "indicators", "engine",
     "data/parse.py", "data/parse_book.py", "data/parse_deals.py", "data/parse_ticker.py", "data/build.py",
     "data/views.py", "data/doctor_rows.py", "data/doctor_book.py", "data/doctor_against.py",
+    "data/bars_kernel.py",
 )  # fmt: skip
 
 
@@ -185,17 +186,18 @@ def kernel(
     return compiled
 
 
-def entry(signature: str) -> Callable[..., Any]:
+def entry(signature: str, *, nogil: bool = False) -> Callable[..., Any]:
     """Compile a function for calls from Python: the bare entry point, half the cost of a dispatcher's.
 
-    Arguments must be Python ints, floats and bools of exactly the signature's types.
+    Arguments must be Python ints, floats and bools of exactly the signature's types. `nogil` lets other
+    threads run meanwhile: for long calls, whose arrays nobody else touches.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
         if not jit_enabled():
             return function
         with cached_here():
-            made = numba.njit(signature, cache=True, _nrt=False, error_model="numpy")(function)
+            made = numba.njit(signature, cache=True, _nrt=False, nogil=nogil, error_model="numpy")(function)
         point = next(iter(made.overloads.values())).entry_point
         point_kept[id(point)] = made
         return point

@@ -265,6 +265,13 @@ class BookCursor:
         self.look(self.loaded() if self.loaded is not None else len(self.book), until)
         self.move(self.count + int(np.searchsorted(self.times[self.count : self.size], until, side="right")))
 
+    def learn(self, messages: int, keys: Levels, lots: Lots) -> None:
+        """Apply messages that are not in the arrays any more, from the first on."""
+        self.state[np.searchsorted(self.book.levels, keys)] = lots
+        self.edges = [len(self.state), 0]  # anywhere
+        self.count, self.rows = self.count + messages, self.rows + len(keys)
+        self.until = int(self.times[self.count])
+
     def move(self, count: int) -> None:
         """Apply or take back messages until `count` are applied."""
         read = self.shown() if self.shown is not None else None
@@ -307,7 +314,7 @@ def open_book(market: Market, k: int) -> BookCursor:
     if reel is None or ("books", k) not in reel.strands:
         return BookCursor(market.books[k], market.instruments[k])
     cursor = BookCursor(market.books[k], market.instruments[k], lambda: reel.loaded("books", k))
-    reel.cursors.add(cursor)
+    reel.follow_book(k, cursor)
     return cursor
 
 

@@ -71,6 +71,7 @@ class Strand:
         self.next = 0  # chunk that is not loaded yet
         self.loaded = 0  # messages, or trades
         self.loaded_rows = 0  # levels of a book
+        self.gone = 0  # messages, or trades, that are not there any more
         self.book = None
         if self.is_book:
             self.book = Book(self.heads.rows, self.keys.rows, self.lots.rows, tape.source, tape.seeded)
@@ -124,8 +125,9 @@ class Strand:
 
     def forget(self, before: int) -> None:
         """Give back what lies before a message, or a trade."""
-        if before <= 0:
+        if before <= self.gone:
             return
+        self.gone = before
         if self.is_book:
             row = int(self.heads.rows["first"][before])
             self.keys.forget(row)
@@ -198,6 +200,21 @@ class Reel:
     def loaded(self, stream: str, k: int) -> int:
         """Return how many messages or trades of an instrument are there, or have been."""
         return self.strands[stream, k].loaded
+
+    def follow_book(self, k: int, cursor: BookCursor) -> None:
+        """Let a cursor follow a book: one that comes late learns what has gone from a pass of its own."""
+        strand = self.strands["books", k]
+        left = strand.gone
+        for piece in strand.tape.read() if left else ():
+            assert isinstance(piece, Changes)
+            count = min(left, len(piece.messages))
+            is_whole = count == len(piece.messages)
+            end = len(piece.keys) if is_whole else int(piece.messages["first"][count] - piece.messages["first"][0])
+            cursor.learn(count, piece.keys[:end], piece.lots[:end])
+            left -= count
+            if not left:
+                break
+        self.cursors.add(cursor)
 
     def follow(self, now: int) -> None:
         """Move on to `now` where only views read: no engine's books wait for rows."""

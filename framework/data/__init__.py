@@ -9,6 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.data.ask import market_data, order_book, recent_trades
+    from framework.data.bars import BarMaker, Bars
+    from framework.data.bars_range import candles, day_bars
+    from framework.data.bars_sources import trade_bars
     from framework.data.doctor import check
     from framework.data.loading import load
     from framework.data.store import Part, Store
@@ -16,11 +20,38 @@ if TYPE_CHECKING:
     from framework.data.waivers import waive
 
 _HOME = {
-    "Part": "store", "Store": "store", "check": "doctor", "from_tardis": "tardis_csv", "load": "loading",
+    "BarMaker": "bars",
+    "Bars": "bars",
+    "Part": "store",
+    "Store": "store",
+    "candles": "bars_range",
+    "check": "doctor",
+    "day_bars": "bars_range",
+    "from_tardis": "tardis_csv",
+    "load": "loading",
+    "market_data": "ask",
+    "order_book": "ask",
+    "recent_trades": "ask",
+    "trade_bars": "bars_sources",
     "waive": "waivers",
-}  # fmt: skip
+}
 
-__all__ = ["Part", "Store", "check", "from_tardis", "load", "waive"]
+__all__ = [
+    "BarMaker",
+    "Bars",
+    "Part",
+    "Store",
+    "candles",
+    "check",
+    "day_bars",
+    "from_tardis",
+    "load",
+    "market_data",
+    "order_book",
+    "recent_trades",
+    "trade_bars",
+    "waive",
+]
 
 
 def __getattr__(name: str) -> Any:

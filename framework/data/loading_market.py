@@ -82,10 +82,10 @@ class Side:
     def base(self) -> Market:
         """Return the market of what is always in memory."""
         parts = self.sides()
-        bars = {}
+        bars: dict[tuple[int, int], Rows] = {}
         for interval in self.stock.bars:
             bars.update(self.candles(interval))
-        name = f"{self.what.id} ticks"
+        name = f"{self.what.id} ticks" if self.streams() else self.what.id
         return Market((self.what,), bars, **parts, name=name, remarks=tuple(self.remarks))
 
     def sides(self) -> dict[str, Any]:
@@ -99,17 +99,18 @@ class Side:
             ticker.take(count)
         label = f"{self.what.id} derivative_ticker"
         self.remarks += time_lines(label, [feed.stamps.counts()])
-        whole = self.stock.asked.streams is None or "derivative_ticker" in self.stock.asked.streams
+        wanted = self.stock.asked.streams
+        whole = wanted is None or "derivative_ticker" in wanted
         found: dict[str, Any] = {}
         marks, funding = ticker.marks(), ticker.funding()
-        if len(funding) and (whole or self.stock.has("funding")):
+        if len(funding) and (whole or "funding" in (wanted or ())):
             if self.what.kind == "spot":
                 raise ConfigError(
                     f"{label}: {self.what.id} is taken for spot and pays no funding; give an Instrument with "
                     'kind="linear" or "inverse"'
                 )
             found["funding"] = {0: funding}
-        if len(marks) and (whole or self.stock.has("mark")):
+        if len(marks) and (whole or "mark" in (wanted or ())):
             found["mark"] = {0: marks}
         return {**found, "features": ticker.features(self.what.id)} if whole else found
 
@@ -121,7 +122,11 @@ class Side:
         made = day_bars(
             self.stock.venue, self.stock.symbol, asked.start, asked.stop, interval, store=self.stock.store
         )
-        return Market.from_candles(made.frame(), self.what, name=f"{self.what.id} bars").bars
+        if not len(made):
+            return {}
+        market = made.market(self.what)
+        self.remarks += market.remarks
+        return market.bars
 
     def quotes(self) -> Iterator[Rows]:
         """Yield the rows of the quotes, block by block."""

@@ -66,6 +66,10 @@ class Stock:
         self.bars = [name.partition(":")[2] for name in asked.streams or () if name.startswith("bars:")]
         self.kinds = self.chosen()
         self.parts = {kind: self.days_of(kind) for kind in self.kinds}
+        if self.bars and "trades" not in self.kinds:
+            said = len(self.remarks)
+            self.days_of("trades")  # refuses what is not to be trusted
+            del self.remarks[said:]  # the maker of bars tells the same
         if not self.bars and not any(self.parts.values()):
             raise DataError(f"{store.folder}: has no row of {self.id} {self.words()}; {self.covered()}")
         self.what = self.described(rules)

@@ -33,7 +33,8 @@ def streamed(base: Market, sides: Sequence[Side], asked: Asked) -> Market:
             done.result()
     low, high = edges(asked)
     tapes = [tape for k, side in enumerate(sides) for tape in tapes_of(side, k, low, high)]
-    market = replace(base, tapes=tuple(tapes), **nothing_of(sides, tapes))
+    empty: dict[str, Any] = nothing_of(sides, tapes)
+    market = replace(base, tapes=tuple(tapes), **empty)
     if (low, high) != (FIRST, LAST):
         bars = {
             key: rows_between(rows, "open_ts", "close_ts", low, high) for key, rows in base.bars.items()
@@ -48,11 +49,12 @@ def streamed(base: Market, sides: Sequence[Side], asked: Asked) -> Market:
         return market
     if market_parts.has_rows(replace(market, tapes=())):
         return market
-    whole = replace(base, tapes=tuple(tape for k, side in enumerate(sides) for tape in tapes_of(side, k, FIRST, LAST)))
+    every = (tape for k, side in enumerate(sides) for tape in tapes_of(side, k, FIRST, LAST))
+    whole = replace(base, tapes=tuple(every))
     raise market_parts.refuse_empty(whole, max(low, 0), high if high != LAST else whole.stop)
 
 
-def nothing_of(sides: Sequence[Side], tapes: Sequence[Tape]) -> dict[str, dict[int, Any]]:
+def nothing_of(sides: Sequence[Side], tapes: Sequence[Tape]) -> dict[str, Any]:
     """Return streams whose rows all lie outside the range: they are there, and empty."""
     there = {(tape.stream, tape.instrument) for tape in tapes}
     found: dict[str, dict[int, Any]] = {"trades": {}, "liquidations": {}, "books": {}, "quotes": {}}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.data.store_files import alone, new_name, unwritable
 from framework.errors import DataError
 from framework.market_ticks import Book
 from framework.times import MICROSECOND
@@ -159,20 +159,21 @@ class Writer:
 
 
 def write_whole(path: Path, parts: list[Any]) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); make room, check rights") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file so that it is there whole or not at all.
+
+    It is not forced to the disk: what a power cut leaves is told by its hashes and made again.
+    """
+    with alone(path.parent):
+        new = new_name(path)
+        try:
+            with open(new, "wb") as file:
+                for part in parts:
+                    file.write(part)
+            os.replace(new, path)
+        except OSError as error:
+            raise unwritable(path, error) from None
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def write_pack(path: Path, book: Book, label: Label, edges: Edges | None = None) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from framework.data.books import Grow
 from framework.data.careful import Place
-from framework.data.parse import EMPTY, MOMENT
+from framework.data.parse import EMPTY
 from framework.instruments import price_of
 from framework.records import QUOTE, TRADE
 
@@ -97,7 +97,7 @@ class Quotes:
         """Keep the first `count` rows of the block."""
         made = np.empty(count, QUOTE)
         cells = self.cells[: count * 4].reshape(-1, 4)
-        for name in MOMENT.names or ():
+        for name in ("ts", "local_ts"):
             made[name] = self.moments[name][:count]
         for column, side in ((0, "ask"), (2, "bid")):
             there = (cells[:, column] != EMPTY) & (cells[:, column + 1] > 0)

@@ -16,6 +16,7 @@ from framework.engine.state import Sim
 from framework.engine.taking import price_at, qty_of, tick_of
 from framework.engine.ticks import LOCAL, ticks_at
 from framework.jit import kernel
+from framework.market_reel import LOOK_BACK
 from framework.records import BUY
 
 

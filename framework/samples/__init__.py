@@ -119,7 +119,7 @@ def market_from_option(
     if kind != "candles" or not rest:
         raise ConfigError(
             f"--market: {text!r} is neither sample:NAME ({', '.join(names())}) nor candles:PATH nor "
-            "tardis:FOLDER"
+            "tardis:FOLDER nor store:VENUE:SYMBOL"
         )
     if instrument is None:
         raise ConfigError("--instrument: say what the candles are of, like binance-futures:BTCUSDT")
