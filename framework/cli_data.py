@@ -104,6 +104,7 @@ def waive(
     return run_waive(what, why, start, stop, kinds, codes, store)
 
 
+<<<<<<< HEAD
 @data.command()
 def record(
     exchange: Annotated[str, typer.Argument(help="Tardis id, like binance-futures.")],
@@ -123,3 +124,68 @@ def record(
     from framework.cli_data_live import run_record
 
     return run_record(exchange, symbols, types, url, length, store, start, stop)
+=======
+Instrument = Annotated[str, typer.Argument(metavar="VENUE:SYMBOL", help="An instrument of the store.")]
+
+
+@data.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE|DIR...", help="csv or csv.gz of Tardis.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of days that came from other files.")
+    ] = False,
+    instrument: Annotated[
+        str | None, typer.Option(help="What the files are of; default their own exchange and symbol.")
+    ] = None,
+    store: StoreText = None, as_json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Put csv files of Tardis into the store; a file that is in it already costs nothing."""
+    from framework.cli_data_store import run_import
+
+    return run_import(files, replace, instrument, store, as_json)
+
+
+@data.command("ls")
+def list_days(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[VENUE:SYMBOL]", help="By default every instrument.")
+    ] = None,
+    start: From = None, stop: To = None, kinds: Kinds = None, store: StoreText = None, as_json: Json = False,
+    debug: Debug = False,
+) -> int:  # fmt: skip
+    """List what is in the store."""
+    from framework.cli_data_store import run_ls
+
+    return run_ls(what, start, stop, kinds, store, as_json)
+
+
+@data.command("rm")
+def remove_days(
+    what: Instrument, start: From = None, stop: To = None, kinds: Kinds = None, store: StoreText = None,
+    debug: Debug = False,
+) -> int:  # fmt: skip
+    """Remove days of an instrument with everything made from them."""
+    from framework.cli_data_store import run_rm
+
+    return run_rm(what, start, stop, kinds, store)
+
+
+@data.command()
+def verify(store: StoreText = None, debug: Debug = False) -> int:
+    """Read every byte and value of the store again; exit code 3 where something is not as it was written."""
+    from framework.cli_data_store import run_verify
+
+    return run_verify(store)
+
+
+@data.command()
+def export(
+    what: Instrument,
+    to: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the csv.gz files.")],
+    start: From = None, stop: To = None, kinds: Kinds = None, store: StoreText = None, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Write days of the store as csv.gz files of Tardis again."""
+    from framework.cli_data_store import run_export
+
+    return run_export(what, to, start, stop, kinds, store)
+>>>>>>> b6cbe2f58d21a93dee501bc7a1ecbd0b896c3cdf

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+<<<<<<< HEAD
 from framework import Instrument, Market, Strategy, backtest, compiled, from_tardis, load
 from framework.cli_strategy import load_strategy
 from framework.data import loading, pack
@@ -19,9 +20,25 @@ from framework.data.rebuild import PACKED, repack, replay_path
 from framework.data.store import Store
 from framework.data.waivers import waive
 from framework.errors import ConfigError, DataError
+=======
+from framework import Market, from_tardis
+from framework.data import pack
+from framework.data.loading import load
+from framework.data.store import Store
+from framework.errors import DataError
+>>>>>>> b6cbe2f58d21a93dee501bc7a1ecbd0b896c3cdf
 from framework.times import format_time
 from tests.tick_files import (
-    DAY, WHAT, change_rows, csv_text, decimal, random_changes, random_times, random_views, save, trade,
+    DAY,
+    WHAT,
+    change_rows,
+    csv_text,
+    decimal,
+    random_changes,
+    random_times,
+    random_views,
+    save,
+    trade,
     view_rows,
 )  # fmt: skip
 
