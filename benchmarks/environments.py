@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,24 @@ PEERS = {
     "backtesting": ("backtesting==0.6.6",),
     "backtrader": ("backtrader==1.9.78.123", "pandas"),
     "hftbacktest": ("hftbacktest==2.4.4", "numpy<2.3"),
+    "nautilus": ("nautilus_trader==1.231.0", "pandas<3"),
     "vectorbt": ("vectorbt==1.2.0", "vectorbt-rust==1.2.0"),
 }
+NEWEST = {"nautilus": ("python3.13", "python3.12")}  # what does not run on every Python of ours
 SCRIPTS = Path(__file__).parent / "peers"
+
+
+def runs(python: str) -> bool:
+    """True for a Python that starts: a version manager puts names on the path that may stand for nothing."""
+    return subprocess.run([python, "-V"], capture_output=True, check=False).returncode == 0
+
+
+def base_of(peer: str) -> str:
+    """Return the Python a peer's environment is made with: ours where that is new enough."""
+    wanted = NEWEST.get(peer, ())
+    mine = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = [path for name in wanted if (path := shutil.which(name)) and runs(path)]
+    return sys.executable if mine in wanted or not found else found[0]
 
 
 def python_of(peer: str) -> str | None:
@@ -26,7 +42,7 @@ def python_of(peer: str) -> str | None:
     if ready.exists() and ready.read_text() == wanted:
         return str(python)
     print(f"building the environment of {peer} in {folder}", file=sys.stderr)
-    for command in ([sys.executable, "-m", "venv", "--clear", str(folder)],
+    for command in ([base_of(peer), "-m", "venv", "--clear", str(folder)],
                     [str(python), "-m", "pip", "install", "--quiet", *PEERS[peer]]):  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -104,7 +104,6 @@ def waive(
     return run_waive(what, why, start, stop, kinds, codes, store)
 
 
-<<<<<<< HEAD
 @data.command()
 def record(
     exchange: Annotated[str, typer.Argument(help="Tardis id, like binance-futures.")],
@@ -124,7 +123,8 @@ def record(
     from framework.cli_data_live import run_record
 
     return run_record(exchange, symbols, types, url, length, store, start, stop)
-=======
+
+
 Instrument = Annotated[str, typer.Argument(metavar="VENUE:SYMBOL", help="An instrument of the store.")]
 
 
@@ -188,4 +188,3 @@ def export(
     from framework.cli_data_store import run_export
 
     return run_export(what, to, start, stop, kinds, store)
->>>>>>> b6cbe2f58d21a93dee501bc7a1ecbd0b896c3cdf

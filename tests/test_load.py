@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
 from framework import Instrument, Market, Strategy, backtest, compiled, from_tardis, load
 from framework.cli_strategy import load_strategy
 from framework.data import loading, pack
@@ -20,13 +19,6 @@ from framework.data.rebuild import PACKED, repack, replay_path
 from framework.data.store import Store
 from framework.data.waivers import waive
 from framework.errors import ConfigError, DataError
-=======
-from framework import Market, from_tardis
-from framework.data import pack
-from framework.data.loading import load
-from framework.data.store import Store
-from framework.errors import DataError
->>>>>>> b6cbe2f58d21a93dee501bc7a1ecbd0b896c3cdf
 from framework.times import format_time
 from tests.tick_files import (
     DAY,
