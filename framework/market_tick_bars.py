@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from framework.errors import ConfigError
 from framework.instruments import Instrument, price_of
-from framework.market_streams import frozen
 from framework.market_source import tape_of
+from framework.market_streams import frozen
 from framework.market_ticks import tick_range
 from framework.records import BAR, NEVER
 from framework.times import (

@@ -31,7 +31,6 @@ from framework.samples import load
 from tests.naive import tick_compare
 from tests.naive.tick_cases import random_tick_case
 
-
 ROOT = Path(__file__).parent.parent
 
 

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from framework.data.bars import BarMaker, Bars
     from framework.data.bars_range import candles, day_bars
     from framework.data.bars_sources import trade_bars
+    from framework.data.doctor import check
     from framework.data.loading import load
     from framework.data.store import Part, Store
     from framework.data.tardis_csv import from_tardis
+    from framework.data.waivers import waive
 
 _HOME = {
     "BarMaker": "bars",
@@ -23,6 +25,7 @@ _HOME = {
     "Part": "store",
     "Store": "store",
     "candles": "bars_range",
+    "check": "doctor",
     "day_bars": "bars_range",
     "from_tardis": "tardis_csv",
     "load": "loading",
@@ -30,6 +33,7 @@ _HOME = {
     "order_book": "ask",
     "recent_trades": "ask",
     "trade_bars": "bars_sources",
+    "waive": "waivers",
 }
 
 __all__ = [
@@ -38,6 +42,7 @@ __all__ = [
     "Part",
     "Store",
     "candles",
+    "check",
     "day_bars",
     "from_tardis",
     "load",
@@ -45,6 +50,7 @@ __all__ = [
     "order_book",
     "recent_trades",
     "trade_bars",
+    "waive",
 ]
 
 
@@ -52,3 +58,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

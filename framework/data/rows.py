@@ -1,4 +1,4 @@
-"""Rows of Tardis files as they are: the columns of a file as polars frames, checked by the reader of markets."""
+"""Rows of Tardis files as they are: polars frames of a file's columns, checked by the reader of markets."""
 
 from __future__ import annotations
 
@@ -162,7 +162,10 @@ class Reading:
     """
 
     def __init__(
-        self, file: TickFile, instrument: Instrument | str | None = None, day: int | None = None,
+        self,
+        file: TickFile,
+        instrument: Instrument | str | None = None,
+        day: int | None = None,
         beside: Callable[[Reader], Any] | None = None,
     ) -> None:
         self.file, self.beside = file, beside

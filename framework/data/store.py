@@ -1,8 +1,8 @@
 """The store of market data: one Parquet file of raw rows for each exchange, kind, symbol and UTC day.
 
-    STORE/<venue>/<kind>/<symbol>/<YYYY-MM-DD>.parquet     the rows, in the order they arrived
-    STORE/<venue>/<kind>/<symbol>/<YYYY-MM-DD>.json        its manifest, written last: without it there is none
-    STORE/_replay/...                                      the engine's form of a day, made from the rows
+STORE/<venue>/<kind>/<symbol>/<YYYY-MM-DD>.parquet     the rows, in the order they arrived
+STORE/<venue>/<kind>/<symbol>/<YYYY-MM-DD>.json        its manifest, written last: the day is there
+STORE/_replay/...                                      the engine's form of a day, made from the rows
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class Store:
             found = read_json(sign)
             if found.get("format") != FORMAT:
                 raise DataError(
-                    f"{sign}: is of format {found.get('format')!r}, this version reads {FORMAT}; give another "
-                    "folder, or the version that wrote it"
+                    f"{sign}: is of format {found.get('format')!r}, this version reads {FORMAT}; give "
+                    "another folder, or the version that wrote it"
                 )
 
     def __repr__(self) -> str:
@@ -138,8 +138,12 @@ class Store:
         return self.folder / check_venue(venue) / check_kind(kind, "kind") / symbol_folder(symbol)
 
     def parts(
-        self, venue: str | None = None, kind: str | None = None, symbol: str | None = None,
-        start: Any = None, stop: Any = None,
+        self,
+        venue: str | None = None,
+        kind: str | None = None,
+        symbol: str | None = None,
+        start: Any = None,
+        stop: Any = None,
     ) -> list[Part]:
         """Return the days of the store, by venue, kind, symbol and day; those that match where asked.
 
@@ -191,7 +195,7 @@ class Store:
         found = self.parts(venue, None, symbol)
         if not found:
             ids = sorted({part.id for part in self.parts()})
-            there = near(f"{venue}:{symbol}", ids) if ids else "the store is empty: sheepfold data import FILES"
+            there = near(f"{venue}:{symbol}", ids) if ids else "it is empty: sheepfold data import FILES"
             raise DataError(f"{self.folder}: holds nothing of {venue}:{symbol}; {there}")
         return found
 
@@ -239,7 +243,11 @@ class Store:
 
     # --- changes
     def add_csv(
-        self, files: Any, *, replace: bool = False, instrument: Instrument | str | None = None,
+        self,
+        files: Any,
+        *,
+        replace: bool = False,
+        instrument: Instrument | str | None = None,
     ) -> list[Added]:
         """Put csv or csv.gz files of Tardis into the store; a file that is in it already costs nothing.
 
@@ -263,8 +271,17 @@ class Store:
         return add_csv(self, files, replace, instrument)
 
     def add_frame(
-        self, venue: str, kind: str, symbol: str, day: Any, frames: Iterable[pl.DataFrame], *, source: str,
-        replace: bool = False, remarks: Sequence[str] = (), instrument: Instrument | None = None,
+        self,
+        venue: str,
+        kind: str,
+        symbol: str,
+        day: Any,
+        frames: Iterable[pl.DataFrame],
+        *,
+        source: str,
+        replace: bool = False,
+        remarks: Sequence[str] = (),
+        instrument: Instrument | None = None,
     ) -> Part:
         """Put rows from elsewhere into the store as one day.
 

@@ -67,7 +67,7 @@ def symbol_of(folder: str) -> str:
 def check_venue(venue: str) -> str:
     """Return an exchange id that can be a folder name."""
     if not isinstance(venue, str) or not VENUE.fullmatch(venue):
-        raise ConfigError(f"venue: {venue!r} is no exchange id; write it as Tardis does, like binance-futures")
+        raise ConfigError(f"venue: {venue!r} is no exchange id; write it like binance-futures")
     return venue
 
 
@@ -91,8 +91,8 @@ def make_folder(folder: Path) -> None:
 def unwritable(path: Path, error: OSError) -> DataError:
     """Return the error for a file that cannot be written."""
     return DataError(
-        f"{path}: cannot be written ({error.strerror or type(error).__name__}); check the rights and the room "
-        "on the disk, then do it again"
+        f"{path}: cannot be written ({error.strerror or type(error).__name__}); check the rights and the "
+        "room on the disk, then do it again"
     )
 
 

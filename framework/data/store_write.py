@@ -1,28 +1,33 @@
-"""How days come into a store and out of it: import, rows from elsewhere, csv again, and a look at every byte."""
+"""How days come into a store and out of it: import, rows from elsewhere, csv, a look at every byte."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.data.careful import decimals
-from framework.data.pack import Pack
-from framework.data.pack import Damaged as DamagedPack
-from framework.data.pack import Label
-from framework.data.rebuild import PACKED, DayPack, repack, replay_path
 from framework.data.blocks import blocks
+from framework.data.careful import decimals
+from framework.data.pack import Damaged as DamagedPack
+from framework.data.pack import Label, Pack
+from framework.data.rebuild import PACKED, DayPack, repack, replay_path
 from framework.data.rows import GROUP, ContentHash, Reading, dtypes, hashed
 from framework.data.schema import COLUMNS, TickFile, as_list, check_path, described, from_folder
 from framework.data.store import Part, damaged, day_of_name, manifest_text
-from framework.data.store_files import alone, day_name, file_hash, make_folder, new_name, settle, unwritable, write_text
+from framework.data.store_files import (
+    alone,
+    day_name,
+    file_hash,
+    make_folder,
+    new_name,
+    settle,
+    unwritable,
+    write_text,
+)
 from framework.errors import ConfigError, DataError
 from framework.instruments import Instrument
 from framework.times import DAY, MICROSECOND, format_time
@@ -78,12 +83,19 @@ def files_below(folder: Path) -> list[TickFile]:
 
 
 def add_file(
-    store: Store, file: TickFile, replace: bool, instrument: Instrument | str | None, source: str | None = None
+    store: Store,
+    file: TickFile,
+    replace: bool,
+    instrument: Instrument | str | None,
+    source: str | None = None,
 ) -> Added:
     """Put one file of one symbol into the store."""
     sha = file_hash(file.path)
     name = source or file.path.name
-    reading = Reading(file, instrument, beside=lambda reader: DayPack(file.kind, reader.feed) if file.kind in PACKED else Nobody())
+    packed = file.kind in PACKED
+    reading = Reading(
+        file, instrument, beside=(lambda reader: DayPack(file.kind, reader.feed)) if packed else None
+    )
     key = key_of(reading)
     before = store.part(*key)
     if before is not None:
@@ -91,23 +103,10 @@ def add_file(
             return Added(before, "same")
         if not replace:
             raise DataError(
-                f"{file.path}: {before} is in the store from another file ({before.source}); say --replace to "
-                "take this one instead"
+                f"{file.path}: {before} is in the store from another file ({before.source}); say --replace "
+                "to take this one instead"
             )
     return Added(Writing(store, key, name, sha).run(reading), "replaced" if before else "added")
-
-
-class Nobody:
-    """A taker that keeps nothing."""
-
-    def begin_file(self) -> None:
-        """Nothing."""
-
-    def take(self, count: int) -> None:
-        """Nothing."""
-
-    def end_file(self, place: Any) -> None:
-        """Nothing."""
 
 
 def key_of(reading: Reading) -> Key:
@@ -118,7 +117,7 @@ def key_of(reading: Reading) -> Key:
     elif file.instrument is not None:
         venue, symbol = file.instrument
     else:
-        raise DataError(f"{file.path}: holds no row, and its name no exchange and symbol; name it as Tardis does")
+        raise DataError(f"{file.path}: holds no row, and its name no instrument; name it as Tardis does")
     if file.day is not None:
         return venue, file.kind, symbol, file.day
     if reading.what is None:
@@ -153,7 +152,8 @@ class Writing:
         with alone(self.path.parent):
             new = self.rows(reading.frames())
             what = reading.what
-            steps = (what.tick_size, what.lot_size) if what is not None and self.key[1] in PACKED else (0.0, 0.0)
+            has_steps = what is not None and self.key[1] in PACKED
+            steps = (what.tick_size, what.lot_size) if has_steps else (0.0, 0.0)
             counts = {name: v for name, v in vars(reading.counts).items() if isinstance(v, int)}
             top = int(reading.top) * MICROSECOND
             part = self.part(new, (reading.first, reading.last), steps, counts)
@@ -171,7 +171,9 @@ class Writing:
             raise
         return new
 
-    def part(self, new: Path, span: tuple[int, int], steps: tuple[float, float], counts: dict[str, int]) -> Part:
+    def part(
+        self, new: Path, span: tuple[int, int], steps: tuple[float, float], counts: dict[str, int]
+    ) -> Part:
         """Return what the manifest will say."""
         venue, kind, symbol, day = self.key
         return Part(
@@ -193,7 +195,8 @@ class Writing:
                     part.content_sha256, {}, top,
                 )  # fmt: skip
                 make_folder(replay_path(part).parent)
-                pack.save(replay_path(part), label, {**part.counts, "rows": part.rows, "first": part.first // MICROSECOND, "last": part.last // MICROSECOND})
+                ends = {name: getattr(part, name) // MICROSECOND for name in ("first", "last")}
+                pack.save(replay_path(part), label, {**part.counts, "rows": part.rows, **ends})
         except OSError as error:
             new.unlink(missing_ok=True)
             raise unwritable(self.path, error) from None
@@ -208,9 +211,7 @@ def write_parquet(path: Path, frames: Iterator[pl.DataFrame], kind: str) -> None
 
     failed: list[BaseException] = []
 
-    def source(
-        with_columns: Any, predicate: Any, n_rows: Any, batch_size: Any
-    ) -> Iterator[pl.DataFrame]:
+    def source(with_columns: Any, predicate: Any, n_rows: Any, batch_size: Any) -> Iterator[pl.DataFrame]:
         try:
             yield from frames
         except BaseException as error:
@@ -251,11 +252,9 @@ def split(file: TickFile, folder: Path) -> dict[str, Path]:
     header = next(lines, b"")
     paths: dict[bytes, Path] = {}
     kept: dict[bytes, list[bytes]] = {}
-    count = 0
-    for line in lines:
+    for count, line in enumerate(lines, 1):
         symbol = line.split(b",", 2)[1] if line.count(b",") > 1 else b""
         kept.setdefault(symbol, []).append(line)
-        count += 1
         if count % 100_000 == 0:
             flush(kept, paths, folder, header)
     flush(kept, paths, folder, header)
@@ -285,8 +284,13 @@ def text_lines(path: Path) -> Iterator[bytes]:
 
 # --- rows from elsewhere ----------------------------------------------------------------------
 def add_frame(
-    store: Store, key: Key, frames: Iterable[pl.DataFrame], source: str, replace: bool,
-    remarks: tuple[str, ...], instrument: Instrument | None,
+    store: Store,
+    key: Key,
+    frames: Iterable[pl.DataFrame],
+    source: str,
+    replace: bool,
+    remarks: tuple[str, ...],
+    instrument: Instrument | None,
 ) -> Part:
     """See `Store.add_frame`."""
     store.prepare()
@@ -295,7 +299,7 @@ def add_frame(
         raise ConfigError(f"day: {format_time(day)} is no UTC midnight; give a date such as 2023-04-05")
     before = store.part(venue, kind, symbol, day)
     if before is not None and not replace:
-        raise DataError(f"{before.path}: {before} is in the store already ({before.source}); say replace=True")
+        raise DataError(f"{before.path}: {before} is there from {before.source}; say replace=True")
     look = Look(key)
     writing = Writing(store, key, source, "", remarks)
     with alone(writing.path.parent):
@@ -376,7 +380,9 @@ def write_csv(store: Store, part: Part, path: Path) -> int:
                 out.write(",".join(COLUMNS[part.kind]).encode() + b"\n")
             for frame in store.frames(part):
                 names = [pl.lit(part.venue).alias("exchange"), pl.lit(part.symbol).alias("symbol")]
-                times = [pl.col(n).to_physical() for n, t in frame.schema.items() if isinstance(t, pl.Datetime)]
+                times = [
+                    pl.col(n).to_physical() for n, t in frame.schema.items() if isinstance(t, pl.Datetime)
+                ]
                 frame.with_columns(times).select(*names, *frame.columns).write_csv(out, include_header=False)
         settle(new, path)
     except OSError as error:
@@ -417,9 +423,11 @@ def whole(store: Store, wrong: list[str]) -> list[Part]:
             except DataError as error:
                 wrong.append(str(error))
         there = {path.stem for path in folder.glob("*.json")}
-        for path in sorted(folder.glob("*.parquet")):
-            if path.stem not in there:
-                wrong.append(f"{path}: has no manifest: an import that was cut off; import it again, or remove it")
+        wrong += [
+            f"{path}: has no manifest: an import that was cut off; import it again, or remove it"
+            for path in sorted(folder.glob("*.parquet"))
+            if path.stem not in there
+        ]
     return found
 
 
