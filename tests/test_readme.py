@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from framework.cli import main
-from framework.testing import HolySheepServer
+from framework.testing import HolySheepServer, TardisServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -93,8 +93,9 @@ def test_commands_run_in_order(
     monkeypatch.chdir(desk)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "cache"))  # the loopback's answers stay here
-    with HolySheepServer() as server:
-        for name, value in server.environment.items():
+    monkeypatch.setenv("SHEEPFOLD_STORE", str(desk / "store"))
+    with HolySheepServer() as server, TardisServer() as tardis:
+        for name, value in (server.environment | tardis.environment).items():
             monkeypatch.setenv(name, value)
         for command in COMMANDS[0].split(" && ")[1:] + [c for c in COMMANDS if c.startswith("sheepfold")]:
             assert main(shlex.split(command)[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
