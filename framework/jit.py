@@ -27,13 +27,8 @@ from numba.core.compiler import Flags, compile_extra
 KERNEL_ROOMS = (
     "jit.py", "arena.py", "records.py", "indicators.py", "indicators", "engine",
     "data/parse.py", "data/parse_book.py", "data/parse_deals.py", "data/parse_ticker.py", "data/build.py",
-<<<<<<< HEAD
     "data/views.py", "data/doctor_rows.py", "data/doctor_book.py", "data/doctor_against.py",
     "data/bars_kernel.py",
-=======
-    "data/views.py", "data/bars_kernel.py", "data/doctor_rows.py", "data/doctor_book.py",
-    "data/doctor_against.py",
->>>>>>> 33929b5070f8467b1b0892a5d5fe99dc70e06e05
 )  # fmt: skip
 
 

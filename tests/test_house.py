@@ -41,13 +41,8 @@ EXCEPTIONS = {  # (from, to) upwards, inside a function, and why
 BODY, FILE = 60, 350
 KERNELS = (
     "framework/engine", "framework/indicators", "framework/jit.py", "framework/arena.py",
-<<<<<<< HEAD
     "framework/data/parse", "framework/data/build", "framework/data/views", "framework/data/doctor_rows",
     "framework/data/doctor_book", "framework/data/doctor_against", "framework/data/bars_kernel",
-=======
-    "framework/data/parse", "framework/data/build", "framework/data/views", "framework/data/bars_kernel",
-    "framework/data/doctor_rows", "framework/data/doctor_book", "framework/data/doctor_against",
->>>>>>> 33929b5070f8467b1b0892a5d5fe99dc70e06e05
 )  # fmt: skip
 SLOW = {"matplotlib", "pandas", "jinja2", "typer", "rich", "httpx", "diskcache", "pydantic", "websockets"}
 WORDS = ("TO" + "DO", "FIX" + "ME")

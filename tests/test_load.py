@@ -16,12 +16,8 @@ from framework.cli_strategy import load_strategy
 from framework.data import loading, pack
 from framework.data.rebuild import replay_path
 from framework.data.store import Store
-<<<<<<< HEAD
 from framework.data.waivers import waive
 from framework.errors import ConfigError, DataError
-=======
-from framework.errors import DataError
->>>>>>> 33929b5070f8467b1b0892a5d5fe99dc70e06e05
 from framework.times import format_time
 from tests.stored_days import LONG, date, made_days, made_store, same
 from tests.tick_files import DAY, WHAT, csv_text, save, trade

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from framework.data.waivers import waive
 
 _HOME = {
-<<<<<<< HEAD
     "BarMaker": "bars", "Bars": "bars", "Part": "store", "Store": "store", "candles": "bars_range",
     "check": "doctor", "connect": "stream", "day_bars": "bars_range", "download": "tardis",
     "from_tardis": "tardis_csv", "instrument": "metadata", "load": "loading", "market_data": "ask",
@@ -36,40 +35,6 @@ __all__ = [
     "BarMaker", "Bars", "Part", "Store", "candles", "check", "connect", "day_bars", "download", "from_tardis",
     "instrument", "load", "market_data", "order_book", "recent_trades", "record", "trade_bars", "waive",
 ]  # fmt: skip
-=======
-    "BarMaker": "bars",
-    "Bars": "bars",
-    "Part": "store",
-    "Store": "store",
-    "candles": "bars_range",
-    "check": "doctor",
-    "day_bars": "bars_range",
-    "from_tardis": "tardis_csv",
-    "load": "loading",
-    "market_data": "ask",
-    "order_book": "ask",
-    "recent_trades": "ask",
-    "trade_bars": "bars_sources",
-    "waive": "waivers",
-}
-
-__all__ = [
-    "BarMaker",
-    "Bars",
-    "Part",
-    "Store",
-    "candles",
-    "check",
-    "day_bars",
-    "from_tardis",
-    "load",
-    "market_data",
-    "order_book",
-    "recent_trades",
-    "trade_bars",
-    "waive",
-]
->>>>>>> 33929b5070f8467b1b0892a5d5fe99dc70e06e05
 
 
 def __getattr__(name: str) -> Any:
