@@ -1,7 +1,7 @@
 """Live stream on the loopback: from the socket of the sender to the hook, at 20,000 messages a second.
 
-Each message carries the time it was sent at; a hook's delay is its own clock less that. Two thirds are changes
-of a book, one third trades. The sender is a process of its own and needs most of a core: with two cores, any
+Each message carries the time it was sent at; a hook's delay is its own clock less that. Two thirds change a
+book, one third are trades. The sender is a process of its own and needs most of a core: with two cores, any
 other busy program is in every figure. The floor, the bare websockets library, tells how much.
 """
 
@@ -162,7 +162,8 @@ def part(way: str, rate: int = RATE, seconds: float = SECONDS) -> dict[str, Any]
     cuts = statistics.quantiles(found[SKIP:], n=1000)
     return {
         "messages": len(found), "per_s": len(found) / wall,
-        "p50_ms": cuts[499] / 1e6, "p99_ms": cuts[989] / 1e6, "p999_ms": cuts[998] / 1e6, "cpu_us": cpu / len(found) * 1e6,
+        "p50_ms": cuts[499] / 1e6, "p99_ms": cuts[989] / 1e6, "p999_ms": cuts[998] / 1e6,
+        "cpu_us": cpu / len(found) * 1e6,
     }  # fmt: skip
 
 
