@@ -143,6 +143,7 @@ def test_bad_messages_are_counted_and_too_many_refused(data_dir: Path) -> None:
     with MachineServer(texts, plan=[Play(10, extra={3: bad_trade})]) as server, open_stream(server) as stream:
         list(stream)
         assert (stream.stats.connections, stream.stats.refused) == (1, 1)
+        assert stream.state.book("BTCUSDT").bids  # a trade that could not be read is no gap of the book
         assert "trade without side" in stream.stats.reasons[0]
     plan = [Play(extra={3: ["[]"] * 60})]
     with MachineServer(texts, plan=plan) as server, open_stream(server, **DAY) as stream:
@@ -158,13 +159,14 @@ def test_a_slow_program_is_told_and_memory_stays(data_dir: Path, monkeypatch: py
         next(iter(stream))
         pump = stream._pump
         assert pump is not None
-        before = -1
-        while server.sent > before or pump.waiting < 500:  # until the server can send no more
+        before, still = -1, 0
+        while still < 6:  # until the server has been able to send nothing for a while
+            still = still + 1 if server.sent == before and pump.waiting >= 500 else 0
             before = server.sent
             threading.Event().wait(0.05)
         assert pump.waiting == 500
         told = [type(stream.wait(5)[0]) for _ in range(20_000)]  # type: ignore[index]
-        assert told.count(Slow) == stream.stats.slow >= 1
+        assert 1 <= told.count(Slow) <= stream.stats.slow
         assert told.count(Trade) > 10_000
 
 

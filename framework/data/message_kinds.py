@@ -131,11 +131,15 @@ class Disconnect(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A message that could not be read. local_ts: this machine's clock. why: what was wrong, and its text."""
+    """A message that could not be read. local_ts: this machine's clock. why: what was wrong, and its text.
+
+    is_of_books : it may have changed a book, so books are unknown until the next snapshot.
+    """
 
     exchange: str
     local_ts: int
     why: str
+    is_of_books: bool = True
 
 
 class Slow(NamedTuple):

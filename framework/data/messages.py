@@ -8,11 +8,12 @@ Source: https://docs.tardis.dev/api/tardis-machine#normalized-data-types and tar
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
+
+import orjson
 
 from framework.data.message_kinds import (
     BookChange,
@@ -49,23 +50,16 @@ def parse(text: str) -> Message:
         It is no normalized message; the text stands in the error, cut where it is long.
     """
     try:
-        fields = _decode(text)
+        fields = orjson.loads(text)
         return READERS[fields["type"]](fields)
     except WRONG as error:
         raise DataError(f"message: {_why(text, error)}; it reads {short(text)}") from None
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_no_number).decode
-
-
 def _why(text: str, error: Exception) -> str:
     """Say in words what is wrong with a message."""
     try:
-        fields = _decode(text)
+        fields = orjson.loads(text)
     except (ValueError, TypeError, RecursionError) as wrong:
         return f"is no JSON ({wrong})"
     if not isinstance(fields, dict):
@@ -85,7 +79,7 @@ def instant(text: str) -> int:
         second = _second(text[:19])
     length = len(text)
     digits = text[20:-1]
-    if length not in TIME_LENGTHS or text[19] != "." or text[-1] != "Z" or not digits.isdecimal():
+    if length not in TIME_LENGTHS or text[19] != "." or text[-1] != "Z" or not digits.isdigit():
         raise ValueError(f"{text!r} is no time like 2024-03-01T00:00:00.507205Z")
     return second + int(digits) * (1_000_000 if length == 24 else 1_000)
 

@@ -52,20 +52,22 @@ class Recorder:
             self.say("the disk or this program is slower than the messages; they wait")
             return
         self.done.messages += 1
+        loses = not isinstance(event, Refused) or event.is_of_books
         if isinstance(event, Refused | Disconnect):
             event, text = self._gap(event, text)
         elif event.local_ts // DAY > self.day:
             self._roll(event.local_ts // DAY)
-        self._keep(event, text)
+        self._keep(event, text, loses)
         if self.sorter.count >= SEGMENT:
             self._settle()
 
-    def _keep(self, event: Any, text: str) -> None:
+    def _keep(self, event: Any, text: str, loses: bool = True) -> None:
+        """Keep a message; `loses`: a gap that makes books unknown."""
         self.journal.write(text)
         self.sorter.take(event)
         if isinstance(event, BookChange):
             self.books.setdefault(event.symbol, LiveBook(event.symbol)).apply(event)
-        elif isinstance(event, Disconnect):
+        elif isinstance(event, Disconnect) and loses:
             for symbol in event.symbols or tuple(self.books):
                 if symbol.upper() in self.books:
                     self.books[symbol.upper()].lose(event.local_ts)

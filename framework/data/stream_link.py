@@ -240,9 +240,10 @@ class Link:
         if self._bad > MOST_REFUSED:
             self._fail(f"{self._bad} messages in a row could not be read; the last: {why}")
         kind = TYPE_IN_TEXT.search(text[:400])
-        if kind is None or kind[1] == "book_change":
+        is_of_books = kind is None or kind[1] == "book_change"
+        if is_of_books:
             self._doubt = "a message could not be read"
-        return Refused(self.request.exchange, self.clock.now(), why), text
+        return Refused(self.request.exchange, self.clock.now(), why, is_of_books), text
 
     async def _watch(self, socket: Any) -> None:
         """Cut a connection that has been silent for too long."""

@@ -84,7 +84,8 @@ class State:
             self._tops.pop(name, None)
 
     def _take_refused(self, event: Refused) -> None:
-        self._take_gap(Disconnect(event.exchange, event.local_ts, (), "refused"))
+        if event.is_of_books:
+            self._take_gap(Disconnect(event.exchange, event.local_ts, (), "refused"))
 
     def book(self, symbol: str | None = None, levels: int = 20) -> Snapshot:
         """Return the book now: the best levels of each side with totals, imbalance and spread.

@@ -248,6 +248,7 @@ def play(owner: MachineServer, socket: Any, what: Play, texts: Iterator[str]) ->
         while what.end == "flood" and not owner.closing.is_set():
             for text, _ in owner.messages:
                 socket.send(text)
+                owner.sent += 1
         for _ in socket:  # nothing is expected: until the client goes, or we
             pass
 
