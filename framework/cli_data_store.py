@@ -14,7 +14,8 @@ from framework.errors import ConfigError, DataError, FrameworkError
 from framework.times import format_time
 
 if TYPE_CHECKING:
-    from framework.data.store import Part, Store
+    from framework.data.store import Store
+    from framework.data.store_parts import Part
 
 
 def open_store(folder: str | None) -> Store:
@@ -77,7 +78,7 @@ def run_import(
 
 def every(files: Sequence[Path]) -> list[Path]:
     """Return the files named, and those below the folders named."""
-    from framework.data.store_write import files_below
+    from framework.data.store_import import files_below
 
     found: list[Path] = []
     for path in files:
@@ -105,13 +106,11 @@ def run_ls(
     for (name, kind), group in groupby(parts, key=lambda part: (part.id, part.kind)):
         days = list(group)
         first, last = format_time(days[0].day)[:10], format_time(days[-1].day)[:10]
-        rows, size = sum(part.rows for part in days), sum(part.bytes for part in days)
+        rows, size = sum(part.rows for part in days), sum(part.bytes for part in days) / 1e6
         missing = (days[-1].day - days[0].day) // 86_400_000_000_000 + 1 - len(days)
         lacks = f", {missing} between missing" if missing else ""
         span = first if first == last else f"{first} .. {last}"
-        print(
-            f"{name:<28} {kind:<20} {span:<24} {len(days):>4} days{lacks} {rows:>14,} rows {size / 1e6:>9.1f} MB"
-        )
+        print(f"{name:<28} {kind:<20} {span:<24} {len(days):>4} days{lacks} {rows:>14,} rows {size:>9.1f} MB")
     return 0
 
 

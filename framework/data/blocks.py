@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from framework.errors import DataError
 
@@ -15,8 +15,10 @@ BOMB, BOMB_RATIO = 1 << 26, 200  # what has grown past both is no recording: rea
 GZIP = b"\x1f\x8b"
 
 
-def blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path, digest: Any = None) -> Iterator[bytes]:
     """Yield the content of a plain or gzip file (told by its first bytes) in blocks of at most `BLOCK`.
+
+    `digest`, a hash of hashlib, takes the bytes of the file itself.
 
     Raises
     ------
@@ -24,7 +26,8 @@ def blocks(path: Path) -> Iterator[bytes]:
         A gzip that is cut short or damaged, bytes after it, an absurd growth, a file that cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as opened:
+            file = opened if digest is None else Hashed(opened, digest)
             first = file.read(PIECE)
             if first.startswith(GZIP):
                 yield from inflate(path, file, first)
@@ -38,7 +41,20 @@ def blocks(path: Path) -> Iterator[bytes]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
 
 
-def inflate(path: Path, file: BinaryIO, piece: bytes) -> Iterator[bytes]:
+class Hashed:
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: BinaryIO, digest: Any) -> None:
+        self.file, self.digest = file, digest
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        piece = self.file.read(size)
+        self.digest.update(piece)
+        return piece
+
+
+def inflate(path: Path, file: Any, piece: bytes) -> Iterator[bytes]:
     """Yield the content of a gzip file of one or more members."""
     unpack = zlib.decompressobj(31)
     read, given = 0, 0

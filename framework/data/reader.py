@@ -113,14 +113,14 @@ class Reader:
             setattr(counts, name, int(c[name]))
         return counts
 
-    def blocks_of(self, file: TickFile, taker: Taker) -> Iterator[None]:
-        """Read one file; yield after each block that `taker` got."""
+    def blocks_of(self, file: TickFile, taker: Taker, digest: Any = None) -> Iterator[None]:
+        """Read one file; yield after each block that `taker` got. `digest` takes the file's bytes."""
         place = self.begin(file)
         taker.begin_file()
         c = self.state[0]
         before = int(c["local"])
         self.first = 0
-        rest = read_header(file, place)
+        rest = read_header(file, digest)
         for block in rest.blocks:
             kept, cut = len(rest.kept), block.rfind(b"\n") + 1  # the line that was kept has no end yet
             self.text[:kept] = np.frombuffer(rest.kept, np.uint8)
@@ -210,9 +210,9 @@ class Rest:
         self.kept, self.blocks = kept, blocks
 
 
-def read_header(file: TickFile, place: Place) -> Rest:
+def read_header(file: TickFile, digest: Any = None) -> Rest:
     """Check the first line; an empty file is a day without data."""
-    pieces = blocks(file.path)
+    pieces = blocks(file.path, digest)
     start = b""
     for piece in pieces:
         start += piece

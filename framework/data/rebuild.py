@@ -268,8 +268,8 @@ def replay_path(part: Any) -> Path:
     return root / "_replay" / path.relative_to(root).with_suffix(".book")
 
 
-def repack(store: Any, part: Any) -> Path:
-    """Make the pack of a part anew from its raw rows; return its path."""
+def repack(store: Any, part: Any, path: Path | None = None) -> Path:
+    """Make the pack of a part anew from its raw rows, in its place or at `path`; return its path."""
     feed = Feed(part.kind, part.tick_size, part.lot_size, str(part.path))
     taker = DayPack(part.kind, feed)
     taker.begin_file()
@@ -278,7 +278,7 @@ def repack(store: Any, part: Any) -> Path:
         part.venue, part.kind, part.symbol, part.day, part.tick_size, part.lot_size, part.content_sha256, {},
         stamps.top * MICROSECOND,
     )  # fmt: skip
-    path = replay_path(part)
+    path = path or replay_path(part)
     taker.save(path, label, stamps.counts())
     return path
 

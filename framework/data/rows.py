@@ -14,8 +14,10 @@ from framework.data.careful import Finer, Grid, Place
 from framework.data.parse import EMPTY
 from framework.data.reader import Counts, Reader
 from framework.data.schema import COLUMNS, TickFile, check_path, described
+from framework.data.store_files import file_hash
 from framework.data.streams import Both
 from framework.data.tardis_csv import describe, first_row, with_grids
+from framework.errors import DataError
 from framework.instruments import Instrument, price_of
 from framework.times import MICROSECOND
 
@@ -157,6 +159,8 @@ class Reading:
     counts : Counts
     top : int
         us; the latest exchange time.
+    sha256 : str
+        Of the file's bytes, once all were read.
     taker
         What `beside` made last.
     """
@@ -174,6 +178,7 @@ class Reading:
         self.counts = Counts()
         self.top = 0  # us; the latest exchange time
         self.what: Instrument | None = None
+        self.sha256 = ""
         self.given: dict[str, Grid] = {}
         if first_row(file) is not None:
             self.what, self.given = describe(instrument, {file.kind: [file]}, self.day)
@@ -186,27 +191,31 @@ class Reading:
         DataError
             As `from_tardis`; frames before the row were yielded.
         """
-        given = 0
-        while self.what is not None:
+        given, before = 0, stamp(self.file.path)
+        if self.what is None:
+            self.sha256 = file_hash(self.file.path)
+        while not self.sha256:
             try:
                 for frame in self.once(given):
                     given += len(frame)
                     yield frame
-                return
             except Finer as finer:
                 self.given = {**self.given, finer.name: finer.grid}
+        if stamp(self.file.path) != before:
+            raise DataError(f"{self.file.path}: was changed while it was read; do it again")
 
     def once(self, skip: int) -> Iterator[pl.DataFrame]:
         """Yield the frames behind the first `skip` rows, with the grids as they are."""
         assert self.what is not None
         self.what = with_grids(self.what, self.given)
+        digest = hashlib.sha256()
         reader = Reader(self.file.kind, self.what, self.given["tick_size"], self.given["lot_size"], self.day)
         columns = Columns(reader, self.what)
         taker: Any = columns
         if self.beside is not None:
             self.taker = self.beside(reader)
             taker = Both(columns, self.taker)
-        for _ in reader.blocks_of(self.file, taker):
+        for _ in reader.blocks_of(self.file, taker, digest):
             if columns.count >= GROUP + skip:
                 frame = columns.frame()
                 yield frame[skip:] if skip else frame
@@ -215,6 +224,7 @@ class Reading:
             yield columns.frame()[skip:]
         self.counts = reader.finished()
         self.top = int(reader.state[0]["top"])
+        self.sha256 = digest.hexdigest()
 
     @property
     def first(self) -> int:
@@ -225,6 +235,15 @@ class Reading:
     def last(self) -> int:
         """Arrival of the last row, ns; -1 without a row."""
         return self.counts.spans[-1][2] * MICROSECOND if self.counts.spans else -1
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from another one, or from itself before a change."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def frames(

@@ -9,89 +9,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.data.schema import KINDS, check_kind
 from framework.data.store_files import (
-    alone,
     check_venue,
     day_name,
-    file_hash,
     make_folder,
     store_folder,
     symbol_folder,
-    symbol_of,
     write_text,
 )
-from framework.errors import ConfigError, DataError, near
-from framework.times import DAY, format_time, parse_time
+from framework.data.store_parts import FORMAT, Part, day_of_name, read_json, read_part
+from framework.errors import DataError, near
+from framework.times import DAY, parse_time
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from framework.data.store_write import Added
+    from framework.data.store_import import Added
     from framework.instruments import Instrument
-
-FORMAT = 1
-FIELDS = {  # of a manifest, and what each must be
-    "rows": int, "first": int, "last": int, "tick_size": float, "lot_size": float, "source": str,
-    "source_sha256": str, "file_sha256": str, "content_sha256": str, "bytes": int,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Part:
-    """One day of one kind of one symbol in a store.
-
-    Attributes
-    ----------
-    venue, kind, symbol : str
-    day : int
-        ns, UTC midnight.
-    path : Path
-    rows, bytes : int
-        Of the Parquet file; 0 rows is a day known to be without data.
-    first, last : int
-        ns; arrival of the first and last row, -1 without one.
-    tick_size, lot_size : float
-        Grids every price and amount is on; 0.0 where there is none.
-    source : str
-        Name of what it was made from.
-    source_sha256, file_sha256, content_sha256 : str
-        Of the source file, of the Parquet file, and of the values whatever file they are in.
-    remarks : tuple of str
-        What its maker says of it.
-    counts : dict of str to int
-        What the reader counted.
-    """
-
-    venue: str
-    kind: str
-    symbol: str
-    day: int
-    path: Path
-    rows: int
-    first: int
-    last: int
-    tick_size: float
-    lot_size: float
-    source: str
-    source_sha256: str
-    file_sha256: str
-    content_sha256: str
-    bytes: int
-    remarks: tuple[str, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        """Instrument id."""
-        return f"{self.venue}:{self.symbol}"
-
-    def __str__(self) -> str:
-        return f"{self.id} {self.kind} {day_name(self.day)}"
 
 
 class Store:
@@ -110,7 +48,7 @@ class Store:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = store_folder(folder)
-        self.known: dict[Path, tuple[int, int]] = {}  # files whose hash was right: their size and time then
+        self.known: dict[tuple[int, ...], str] = {}  # files that were hashed, as the system tells them apart
         if self.folder.exists() and not self.folder.is_dir():
             raise DataError(f"{self.folder}: is a file; give the folder of a store")
         sign = self.folder / "store.json"
@@ -156,7 +94,7 @@ class Store:
             for path in sorted(folder.glob("*.json")):
                 day = day_of_name(path.stem)
                 if day is not None and day + DAY > low and day < high:
-                    found.append(self.read_part(path, day))
+                    found.append(read_part(path, day))
         return found
 
     def folders(self, venue: str | None, kind: str | None, symbol: str | None) -> Iterator[Path]:
@@ -172,23 +110,7 @@ class Store:
         """Return one day, None where the store does not have it."""
         start = parse_time(day)
         path = self.place(venue, kind, symbol) / f"{day_name(start)}.json"
-        return self.read_part(path, start) if path.exists() else None
-
-    def read_part(self, path: Path, day: int) -> Part:
-        """Return the part a manifest tells of."""
-        found = read_json(path)
-        venue, kind, symbol = path.parts[-4], path.parts[-3], symbol_of(path.parts[-2])
-        wrong = [name for name, kind_ in FIELDS.items() if not is_a(found.get(name), kind_)]
-        same = (found.get("venue"), found.get("kind"), found.get("symbol"), found.get("day"))
-        if wrong or same != (venue, kind, symbol, day_name(day)):
-            what = f"its {wrong[0]} is missing or wrong" if wrong else "it is of another day or symbol"
-            raise DataError(f"{path}: {what}; the store is damaged here: sheepfold data rm, and import again")
-        fields = {name: kind_(found[name]) for name, kind_ in FIELDS.items()}
-        remarks = tuple(str(line) for line in found.get("remarks", ()))
-        counts = {str(name): int(count) for name, count in found.get("counts", {}).items()}
-        return Part(
-            venue, kind, symbol, day, path.with_suffix(".parquet"), **fields, remarks=remarks, counts=counts
-        )
+        return read_part(path, start) if path.exists() else None
 
     def named(self, venue: str, symbol: str) -> list[Part]:
         """Return the days of an instrument; refuse where there are none, with near names."""
@@ -208,36 +130,13 @@ class Store:
         DataError
             The file is missing or not the one that was written.
         """
-        import polars as pl
+        from framework.data.store_rows import part_frames
 
-        from framework.data.rows import GROUP
-
-        self.check_file(part)
-        scan = pl.scan_parquet(part.path, glob=False)
-        if columns is not None:
-            scan = scan.select(list(columns))
-        for at in range(0, part.rows, GROUP):
-            frame = scan.slice(at, GROUP).collect()
-            yield frame
-
-    def check_file(self, part: Part) -> None:
-        """Refuse a Parquet file that is not the one the manifest tells of; looked at once a change."""
-        try:
-            now = part.path.stat()
-        except OSError:
-            raise damaged(part, "is missing") from None
-        key = (now.st_size, now.st_mtime_ns)
-        if self.known.get(part.path) == key:
-            return
-        if now.st_size != part.bytes:
-            raise damaged(part, f"has {now.st_size} bytes instead of {part.bytes}")
-        if file_hash(part.path) != part.file_sha256:
-            raise damaged(part, "is not as it was written (its sha256 differs)")
-        self.known[part.path] = key
+        return part_frames(self, part, columns)
 
     def write_csv(self, part: Part, path: str | Path) -> int:
         """Write a day as Tardis csv, gzip where the name ends in .gz; return the rows."""
-        from framework.data.store_write import write_csv
+        from framework.data.store_verify import write_csv
 
         return write_csv(self, part, Path(path))
 
@@ -266,7 +165,7 @@ class Store:
             A file or row that cannot be trusted, a day that is there from another file, a full disk: nothing
             of that file is stored; files before it are.
         """
-        from framework.data.store_write import add_csv
+        from framework.data.store_import import add_csv
 
         return add_csv(self, files, replace, instrument)
 
@@ -291,7 +190,7 @@ class Store:
         source : str
             What they came from, for the manifest.
         """
-        from framework.data.store_write import add_frame
+        from framework.data.store_frames import add_frame
 
         return add_frame(
             self, (venue, kind, symbol, parse_time(day)), frames, source, replace, tuple(remarks), instrument
@@ -299,13 +198,12 @@ class Store:
 
     def remove(self, parts: Iterable[Part]) -> int:
         """Remove days with everything made from them; return how many."""
+        from framework.data.store_commit import remove_part
+
         count = 0
         for part in parts:
-            with alone(part.path.parent):
-                for path in (part.path.with_suffix(".json"), part.path, *self.made_from(part)):
-                    path.unlink(missing_ok=True)
-                self.known.pop(part.path, None)
-                count += 1
+            remove_part(self, part)
+            count += 1
         return count
 
     def made_from(self, part: Part) -> list[Path]:
@@ -318,17 +216,9 @@ class Store:
 
     def verify(self, parts: Iterable[Part] | None = None) -> list[str]:
         """Read every byte and value again; return what is wrong, one line each."""
-        from framework.data.store_write import verify
+        from framework.data.store_verify import verify
 
         return verify(self, parts)
-
-
-def damaged(part: Part, what: str) -> DataError:
-    """Return the error for a file of the store that cannot be used."""
-    return DataError(
-        f"{part.path}: {what}; import it again: sheepfold data rm {part.id} --kind {part.kind} "
-        f"--from {day_name(part.day)} --to {day_name(part.day + DAY)}, then sheepfold data import"
-    )
 
 
 def names_in(folder: Path) -> list[str]:
@@ -336,40 +226,6 @@ def names_in(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] not in "_.")
-
-
-def day_of_name(name: str) -> int | None:
-    """Return the midnight (ns) of a file's name, None where it is no day."""
-    try:
-        day = parse_time(name)
-    except ConfigError:
-        return None
-    return day if day % DAY == 0 and format_time(day)[:10] == name else None
-
-
-def is_a(value: Any, kind: type) -> bool:
-    """True for a value of a manifest's type; a whole number is a float too, a bool is no number."""
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a small json file as a dict."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file") from None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: is no json of the store; the file is damaged, remove it and import again")
-    return found
-
-
-def manifest_text(part: Part) -> str:
-    """Return a part as the text of its manifest."""
-    found = {**asdict(part), "day": day_name(part.day), "format": FORMAT}
-    del found["path"]
-    return json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 
 __all__ = ["Part", "Store"]

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -100,18 +101,60 @@ def unwritable(path: Path, error: OSError) -> DataError:
 def alone(folder: Path) -> Iterator[None]:
     """Be the only writer of a folder; what killed writers left there is removed."""
     make_folder(folder)
+    with locked(folder / ".lock"):
+        if fcntl is not None:
+            try:
+                for left in folder.glob(f"{NEW}*"):
+                    remove(left)
+            except OSError as error:
+                raise unwritable(folder, error) from None
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a lock file: alone, or together with others that share it."""
     try:
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise unwritable(folder, error) from None
+        raise unwritable(path.parent, error) from None
     try:
         if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            for left in folder.glob(f"{NEW}*"):
-                left.unlink(missing_ok=True)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            except OSError as error:
+                raise DataError(
+                    f"{path}: cannot be locked ({error.strerror}); keep the store on a disk that has locks"
+                ) from None
         yield
     finally:
         os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all it holds; nothing there is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staging(path: Path, place: Path | None = None) -> Iterator[Path]:
+    """Lend a folder beside a file (or in `place`) for what becomes that file; errors name the file."""
+    folder = new_name(path) if place is None else place / new_name(path).name
+    try:
+        folder.mkdir(0o700)
+        yield folder
+    except OSError as error:
+        raise unwritable(path, error) from None
+    except DataError as error:
+        words = re.sub(rf"{re.escape(str(folder))}/\w+", lambda _: str(path), str(error))
+        if words == str(error):
+            raise
+        raise DataError(words) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_name(path: Path) -> Path:
@@ -158,6 +201,6 @@ def file_hash(path: Path) -> str:
 
 
 __all__ = [
-    "alone", "check_venue", "day_name", "file_hash", "make_folder", "new_name", "settle", "store_folder",
-    "symbol_folder", "symbol_of", "unwritable", "write_text",
+    "alone", "check_venue", "day_name", "file_hash", "locked", "make_folder", "new_name", "remove", "settle",
+    "staging", "store_folder", "symbol_folder", "symbol_of", "sync_folder", "unwritable", "write_text",
 ]  # fmt: skip
