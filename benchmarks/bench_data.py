@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import bench_stream
 from .environments import python_of, script
 from .measure import child, forget_peak, high_rss_mb, machine, peak_rss_mb, rss_mb, timed
 
@@ -179,13 +180,20 @@ def replaying() -> dict[str, Any]:
         return out
 
 
+def bars() -> dict[str, Any]:
+    """The kernels that make bars of trades, and beside them what else makes bars."""
+    from .bars_speed import rows
+
+    return {"lines": [f"{row.what}: {row.rate:.1f} M trades/s. {row.note}" for row in rows()]}
+
+
 def measure(name: str) -> dict[str, Any]:
     """Return the figures of one part in this process."""
     if name in READERS:
         return reader(name)
     if name in OURS[1:]:
         return loading(name == OURS[2])
-    return {"csv.gz to store": importing, "replay": replaying}[name]()
+    return {"csv.gz to store": importing, "replay": replaying, "bars": bars}[name]()
 
 
 def part(name: str) -> dict[str, Any]:
@@ -212,9 +220,8 @@ def run(peers: bool) -> dict[str, Any]:
     part("csv.gz to store")  # makes the feed and compiles, where that was not done yet
     rows: dict[str, Any] = {name: part(name) for name in (*READERS, *OURS)}
     rows |= {name: peer(*how) if peers else None for name, how in PEERS.items()}
-    bars = child([sys.executable, "-m", "benchmarks.bench_bars"])
-    stream = child([sys.executable, "-m", "benchmarks.bench_stream"])
-    return {"machine": machine(), "rows": rows, "replay": part("replay"), "bars": bars, "stream": stream}
+    more = {name: part(name) for name in ("replay", "bars")}
+    return {"machine": machine(), "rows": rows, **more, "stream": bench_stream.run(peers)}
 
 
 # --- in words ---------------------------------------------------------------------------------
@@ -273,10 +280,9 @@ def lines(figures: dict[str, Any]) -> list[str]:
         packed = sum(f.stat().st_size for f in feed_files()) / 1e6
         out[-1] += f" The store takes {disk:.0f} MB for {packed:.0f} MB of csv.gz, engine form included."
     out += ["", *replay_lines(figures["replay"]), ""]
-    for name in ("bars", "stream"):
-        found = figures[name]
-        out += [f"* {line}" for line in found.get("lines", [found.get("error", "not measured")])]
-    return [*out, "", *goals(rows)]
+    made = figures["bars"]
+    out += [f"* {line}" for line in made.get("lines", [made.get("error")])]
+    return [*out, "", *goals(rows), "", "The live stream:", "", *bench_stream.lines(figures["stream"])]
 
 
 if __name__ == "__main__":
