@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.naive.tick_book import messages
 from tests.naive.tick_cases import random_tick_case
-from tests.naive.tick_compare import check, dump
+from tests.naive.tick_compare import check, check_pieces, dump
 from tests.naive.tick_model import Feed, TickCase, TickOptions
 
 Check = Callable[[TickCase], list[str]]
@@ -123,8 +123,10 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1, help="seed of the first case")
     parser.add_argument("--first", type=int, default=0, help="skip this many cases")
+    parser.add_argument("--tapes", action="store_true", help="in pieces against in memory, without the twin")
     options = parser.parse_args()
-    done = fuzz(options.cases - options.first, options.seed + options.first)
+    chosen = check_pieces if options.tapes else check
+    done = fuzz(options.cases - options.first, options.seed + options.first, chosen)
     whole = done == options.cases - options.first
     verdict = "0 differences" if whole else "stopped"
     sys.stdout.write(f"{done} cases from seed {options.seed + options.first}: {verdict}\n")

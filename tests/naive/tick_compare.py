@@ -148,6 +148,14 @@ def check(case: TickCase) -> list[str]:
     return differences(case, run(case), other)
 
 
+def check_pieces(case: TickCase) -> list[str]:
+    """Run the engine over the case in memory and in pieces of 1 to 9 rows; a line where they differ."""
+    rows = 1 + case.seed % 9
+    whole, parts = engine(case), engine(case, lambda market: market.as_tapes(rows))
+    return [f"{name}: in pieces of {rows} rows {parts[name]!r}, in memory {whole[name]!r}"
+            for name in whole if repr(whole[name]) != repr(parts[name])]  # fmt: skip
+
+
 def dump(case: TickCase) -> str:
     """A case as readable lines, stamps as milliseconds after the first."""
     base = TickOptions()
