@@ -8,6 +8,7 @@ other busy program is in every figure. The floor, the bare websockets library, t
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import statistics
 import subprocess
@@ -153,6 +154,8 @@ def part(way: str, rate: int = RATE, seconds: float = SECONDS) -> dict[str, Any]
     try:
         assert sender.stdout is not None
         url = f"ws://127.0.0.1:{int(sender.stdout.readline())}"
+        gc.collect()
+        gc.freeze()  # what stands is looked at no more, as in the command
         cpu, start = time.process_time(), time.perf_counter()
         found = delays(way, url)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - start
@@ -198,10 +201,12 @@ def lines(figures: dict[str, Any]) -> list[str]:
             continue
         cells = (f"{row[n]:.3f}" for n in ("p50_ms", "p99_ms", "p999_ms"))
         out.append(f"| {WAYS[way]} | {' | '.join(cells)} | {row['cpu_us']:.1f} | {row['per_s']:,.0f} |")
-    row = figures["rows"]["for"]
-    if "error" not in row:
-        met = all(row[name] <= goal for name, goal in GOALS.items())
-        out += ["", f"Goal: p50 below 0.3 ms and p99 below 2 ms: {'met' if met else 'missed'}."]
+    for way in ("for", "async"):
+        row = figures["rows"][way]
+        if "error" not in row:
+            met = all(row[name] <= goal for name, goal in GOALS.items())
+            words = f"Goal: p50 below 0.3 ms and p99 below 2 ms, {WAYS[way]}"
+            out += ["", f"{words}: {'met' if met else 'missed'}."]
     return out
 
 

@@ -28,6 +28,7 @@ from framework.data.stream_rows import NAMES, check_kept, frames
 from framework.errors import ConfigError, DataError
 from framework.times import parse_time
 from tests import npm_peer
+from tests.live_machine import EVERYTHING
 
 TRADE = {
     "type": "trade", "symbol": "XBTUSD", "exchange": "bitmex", "id": "282a", "price": 7996, "amount": 50,
@@ -104,6 +105,15 @@ def test_what_the_official_client_makes_of_real_captures(data_dir: Path) -> None
     assert {m["type"] for m in made} >= {"trade", "book_change", "book_snapshot", "trade_bar"}
     for message in made:
         assert same_numbers(json.loads(write(parse(json.dumps(message))))) == same_numbers(message)
+
+
+def test_the_official_client_says_what_the_machine_says(data_dir: Path) -> None:
+    made = npm_peer.messages(
+        npm_peer.synthetic(data_dir), "binance", ["btcusdt"], "2024-03-01", "2024-03-01T00:03Z",
+        EVERYTHING.split(","),
+    )  # fmt: skip
+    events = [parse(json.dumps(message)) for message in made]
+    assert events == [parse(line) for line in machine_lines(data_dir)]
 
 
 def test_rows_are_those_of_the_csv_files(data_dir: Path) -> None:

@@ -218,5 +218,24 @@ def test_a_full_disk_is_told_in_one_line(
     assert len(finish_left(Store(tmp_path)).parts) == 1
 
 
+def test_a_damaged_journal_gives_what_can_be_read(data_dir: Path, tmp_path: Path) -> None:
+    store, texts = Store(tmp_path), basic(data_dir)
+    recorder = Recorder(store, "binance")
+    for text in texts[:100]:
+        recorder.take(parse(text), text)
+    (path,) = recorder.journal.folder.glob("*.ndjson")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:50], b"\0" * 20 + b"\n", *lines[50:-1], lines[-1][:-10]]))
+    recorder.journal._file.close()  # type: ignore[union-attr]
+    recorder.journal._lock.close()
+    done = finish_left(store)
+    assert (done.messages, done.refused, done.left) == (99, 1, [])
+    remarks = done.parts[0].remarks
+    assert any("journal: message: is no JSON" in line for line in remarks)
+    assert any("the recording was killed" in line for line in remarks)
+    kept = rows_in(tmp_path, "trades")
+    assert kept.equals(csv_rows(data_dir, "trades")[: len(kept)])
+
+
 def test_killed_recordings_lose_nothing(tmp_path: Path, seed: int) -> None:
     assert campaign(2, tmp_path, seed) == []

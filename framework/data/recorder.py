@@ -23,6 +23,7 @@ from framework.data.stream_book import LiveBook
 from framework.data.stream_journal import Journal, Key, sessions
 from framework.data.stream_keep import Recorded, Say, Sorter, finish
 from framework.data.stream_rows import check_kept
+from framework.errors import DataError
 from framework.times import DAY, MICROSECOND, SECOND, parse_duration
 
 if TYPE_CHECKING:
@@ -140,8 +141,12 @@ def recover(journal: Journal, done: Recorded) -> None:
         facts = journal.facts(number)
         sorter = Sorter(facts[-1]["last"] if facts else -1)
         for text in journal.texts(number):
-            sorter.take(parse(text))
-            done.messages += 1
+            try:
+                sorter.take(parse(text))
+                done.messages += 1
+            except DataError as error:  # power failed while it was written
+                done.refused += 1
+                sorter.gaps.append([sorter.last, None, f"journal: {str(error)[:200]}"])
         sorter.gaps.append([sorter.last, None, "the recording was killed"])
         done.rows += sorter.count
         journal.number = number
