@@ -157,8 +157,9 @@ class Market:
         source: str = "funding",
     ) -> Market:
         """Return the market with recorded funding rates (fractions); stamps are floored to the second."""
+        market_cover.refuse_spot(self, k := self.number(instrument), source)
         rates = market_streams.build_funding(frame, time, rate, unit, source)
-        return market_cover.with_funding(self, self.number(instrument), rates, source)
+        return market_cover.with_funding(self, k, rates, source)
 
     def with_mark(
         self,
@@ -227,8 +228,7 @@ class Market:
         instrument.
 
         Each is seen at its close only. The last bar is left out unless the data reaches its end; bars that
-        lack finer ones (gaps, a start inside the first) stay and are counted in `notes`. Streams that exist
-        already stay as they are; bars of trades need no resampling (`shown_bars`, `as_candles`).
+        lack finer ones stay and are counted in `notes`. Streams that exist already stay as they are.
         """
         chosen = range(len(self.instruments)) if instrument is None else (self.number(instrument),)
         return replace(self, **market_parts.resampled(self, parse_interval(interval), chosen))

@@ -288,13 +288,17 @@ def shown_words(market: Market, k: int, span: tuple[int, int]) -> list[str]:
     ]
 
 
-def with_funding(market: Market, k: int, rates: Rows, source: str) -> Market:
-    """Return a market with more FUNDING rows of an instrument; spot pays none."""
+def refuse_spot(market: Market, k: int, source: str) -> None:
+    """Refuse funding of an instrument that pays none."""
     if market.instruments[k].kind == "spot":
         raise ConfigError(
             f"{source}: {market.instruments[k].id} is spot and pays no funding; leave the funding out, or "
             'name the perpetual (kind="linear" or "inverse")'
         )
+
+
+def with_funding(market: Market, k: int, rates: Rows, source: str) -> Market:
+    """Return a market with more FUNDING rows of an instrument."""
     parts = [market.funding[k], rates] if k in market.funding else [rates]
     made = replace(market, funding={**market.funding, k: merge_events(parts, source)})
     return covered(made, "funding", k)
