@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from framework.data.careful import Finer, Grid, Place
 from framework.data.parse import EMPTY
-from framework.data.reader import Counts, Reader
+from framework.data.reader import Counts, Reader, read_header
 from framework.data.schema import COLUMNS, TickFile, check_path, described
-from framework.data.store_files import file_hash
 from framework.data.streams import Both
 from framework.data.tardis_csv import describe, first_row, with_grids
 from framework.errors import DataError
@@ -173,7 +172,7 @@ class Reading:
         beside: Callable[[Reader], Any] | None = None,
     ) -> None:
         self.file, self.beside = file, beside
-        self.day = file.day if day is None else day
+        self.day = day
         self.taker: Any = None
         self.counts = Counts()
         self.top = 0  # us; the latest exchange time
@@ -193,7 +192,7 @@ class Reading:
         """
         given, before = 0, stamp(self.file.path)
         if self.what is None:
-            self.sha256 = file_hash(self.file.path)
+            self.nothing()
         while not self.sha256:
             try:
                 for frame in self.once(given):
@@ -203,6 +202,15 @@ class Reading:
                 self.given = {**self.given, finer.name: finer.grid}
         if stamp(self.file.path) != before:
             raise DataError(f"{self.file.path}: was changed while it was read; do it again")
+
+    def nothing(self) -> None:
+        """Refuse a file without a first row that is not empty behind its header."""
+        digest = hashlib.sha256()
+        for block in read_header(self.file, digest).blocks:
+            if block:
+                place = Place(self.file.path, self.file.kind, "", "", row=1)
+                raise place.error("is an empty line; the file is damaged, download it again")
+        self.sha256 = digest.hexdigest()
 
     def once(self, skip: int) -> Iterator[pl.DataFrame]:
         """Yield the frames behind the first `skip` rows, with the grids as they are."""

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -154,7 +155,11 @@ def staging(path: Path, place: Path | None = None) -> Iterator[Path]:
             raise
         raise DataError(words) from None
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(100):  # a writer that was refused its rows may be about to open its file
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.01)
 
 
 def new_name(path: Path) -> Path:

@@ -7,8 +7,8 @@ from dataclasses import replace as with_
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from framework.data.careful import decimals
-from framework.data.rebuild import PACKED, repack
+from framework.data.careful import TRADE_ID, decimals
+from framework.data.rebuild import DEAL_KINDS, PACKED, repack
 from framework.data.rows import dtypes
 from framework.data.store_commit import Facts, commit, day_path, stage, writer
 from framework.data.store_files import day_name, staging
@@ -79,6 +79,7 @@ class Look:
             one = frame.cast(wanted)
             if len(one):
                 self.times(one)
+                self.cells(one)
                 self.decimals(one)
                 yield one
             self.rows += len(one)
@@ -95,6 +96,28 @@ class Look:
             raise DataError(f"{' '.join(self.key[:3])}: a row lies outside {day_name(low)}; give one UTC day")
         self.first = int(local[0]) * MICROSECOND if self.first < 0 else self.first
         self.last = int(local[-1]) * MICROSECOND
+
+    def cells(self, frame: pl.DataFrame) -> None:
+        """Check ids, and that every number is one."""
+        import polars as pl
+
+        deal = self.key[1] in DEAL_KINDS or self.key[1] == "incremental_book_L2"
+        for name, kind in frame.schema.items():
+            column = frame[name]
+            if name == "id":
+                bad = ~column.fill_null("").str.contains(f"^(?:{TRADE_ID.pattern})$")
+            elif kind == pl.Float64:
+                bad = ~column.is_finite() if not deal else ~column.is_finite() | (column < 0.0)
+                bad = bad.fill_null(deal)
+            else:
+                bad = column.is_null() & (name != "funding_timestamp")
+            if bad.any():
+                row = bad.arg_max()
+                assert row is not None
+                text = f"{name} = {column[row]!r}"
+                raise DataError(
+                    f"{' '.join(self.key[:3])}: row {self.rows + row + 1}: {text} cannot be stored"
+                )
 
     def decimals(self, frame: pl.DataFrame) -> None:
         """Note how many decimals prices and amounts have."""

@@ -12,7 +12,7 @@ from framework.data.rows import Reading
 from framework.data.schema import TickFile, as_list, check_path, described, from_folder
 from framework.data.store_commit import Facts, Staged, commit, day_path, stage, stage_pack, writer
 from framework.data.store_files import file_hash, staging
-from framework.data.store_parts import Key, Part
+from framework.data.store_parts import Key, Part, old_path
 from framework.data.tardis_csv import first_row
 from framework.errors import ConfigError, DataError
 from framework.instruments import Instrument
@@ -97,6 +97,7 @@ def standing(store: Store, key: Key, file: TickFile, sha: Any, replace: bool) ->
         return None
     if before.source_sha256 == sha():
         whole = before.path.exists() and before.path.stat().st_size == before.bytes
+        whole = whole and not old_path(before.path).exists()
         return Added(before, "same") if whole else None
     if not replace:
         raise DataError(

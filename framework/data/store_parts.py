@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,6 +79,8 @@ def read_part(path: Path, day: int) -> Part:
     venue, kind, symbol = path.parts[-4], path.parts[-3], symbol_of(path.parts[-2])
     wrong = [name for name, kind_ in FIELDS.items() if not is_a(found.get(name), kind_)]
     same = (found.get("venue"), found.get("kind"), found.get("symbol"), found.get("day"))
+    if not wrong and found.get("check") != check_of(found):
+        wrong = ["check (the sha256 of the rest)"]
     if wrong or same != (venue, kind, symbol, day_name(day)):
         what = f"its {wrong[0]} is missing or wrong" if wrong else "it is of another day or symbol"
         raise DataError(f"{path}: {what}; the file is damaged, remove it and import again")
@@ -128,7 +131,13 @@ def manifest_text(part: Part) -> str:
     """Return a part as the text of its manifest."""
     found = {**asdict(part), "day": day_name(part.day), "format": FORMAT}
     del found["path"]
-    return json.dumps(found, indent=1, sort_keys=True) + "\n"
+    return json.dumps({**found, "check": check_of(found)}, indent=1, sort_keys=True) + "\n"
+
+
+def check_of(found: dict[str, Any]) -> str:
+    """Return the sha256 of what a manifest says."""
+    told = {name: value for name, value in found.items() if name != "check"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def old_path(path: Path) -> Path:

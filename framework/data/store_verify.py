@@ -12,8 +12,8 @@ from framework.data.pack import Pack
 from framework.data.rebuild import PACKED, replay_path
 from framework.data.rows import ContentHash
 from framework.data.schema import COLUMNS
-from framework.data.store_files import new_name, settle, unwritable
-from framework.data.store_parts import Part, damaged, day_of_name, read_part
+from framework.data.store_files import file_hash, new_name, settle, unwritable
+from framework.data.store_parts import Part, damaged, day_of_name, old_path, read_part
 from framework.errors import DataError
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ def whole(store: Store, wrong: list[str]) -> list[Part]:
             if path.stem not in there
         ]
         wrong += [
-            f"{path}: was kept by a replacement that was cut off; the old day holds, import the new one again"
-            for path in sorted(folder.glob("*.old"))
+            f"{part.path}: a replacement was cut off, {old_path(part.path).name} holds; import again"
+            for part in found
+            if part.path.parent == folder and old_path(part.path).exists()
+            if not part.path.exists() or file_hash(part.path) != part.file_sha256
         ]
     return found
 
