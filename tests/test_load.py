@@ -16,8 +16,7 @@ from framework.cli_strategy import load_strategy
 from framework.data import loading, pack
 from framework.data.rebuild import replay_path
 from framework.data.store import Store
-from framework.data.waivers import waive
-from framework.errors import ConfigError, DataError
+from framework.errors import DataError
 from framework.times import format_time
 from tests.stored_days import LONG, date, made_days, made_store, same
 from tests.tick_files import DAY, WHAT, csv_text, save, trade

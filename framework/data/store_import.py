@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.data.rebuild import PACKED, DayPack
 from framework.data.rows import Reading
-from framework.data.schema import TickFile, as_list, check_path, described, from_folder
+from framework.data.schema import TickFile, described, from_folder
 from framework.data.store_commit import Facts, Staged, commit, day_path, stage, stage_pack, writer
 from framework.data.store_files import file_hash, staging
 from framework.data.store_parts import Key, Part, old_path
@@ -21,35 +21,12 @@ from framework.times import DAY, MICROSECOND
 if TYPE_CHECKING:
     from framework.data.store import Store
 
-GROUPED = ("PERPETUALS", "FUTURES", "OPTIONS", "SPOT")  # names of files that hold many symbols
-
-
 @dataclass(frozen=True)
 class Added:
     """What became of one file: its part, and "added", "same" (it was there) or "replaced"."""
 
     part: Part
     how: str
-
-
-def add_csv(store: Store, files: Any, replace: bool, instrument: Instrument | str | None) -> list[Added]:
-    """See `Store.add_csv`."""
-    store.prepare()
-    found: list[TickFile] = []
-    for path in as_list(files):
-        if isinstance(path, str | Path) and Path(path).is_dir():
-            found += files_below(Path(path))
-        else:
-            found.append(described(check_path(path)))
-    added = []
-    for file in found:
-        if file.instrument is not None and file.instrument[1] in GROUPED:
-            from framework.data.store_group import add_group
-
-            added += add_group(store, file, replace, instrument)
-        else:
-            added.append(add_file(store, file, replace, instrument))
-    return added
 
 
 def files_below(folder: Path) -> list[TickFile]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from framework.data.message_kinds import Disconnect
+from framework.data.store_rows import open_part
 from framework.data.stream_journal import Journal, Key
 from framework.data.stream_rows import Rows, rows_of
 from framework.errors import DataError, FrameworkError
@@ -110,7 +111,7 @@ def put(store: Store, exchange: str, journal: Journal, key: Key) -> Part:
                 f"the store has rows of this day up to {format_time(old.last)}, and these begin at "
                 f"{format_time(first)}; remove the day (sheepfold data rm) and record or import it again"
             )
-        store.check_file(old)
+        open_part(store, old).close()  # refuses a damaged one
         journal.keep_old(key, old)
     remarks = remarks_of(journal, key)
     if (before := journal.old(key)) is not None:
