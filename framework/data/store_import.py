@@ -129,4 +129,4 @@ def first_day(file: TickFile) -> int:
     return int(cells[3]) * MICROSECOND // DAY * DAY
 
 
-__all__ = ["GROUPED", "Added", "add_csv", "files_below"]
+__all__ = ["Added", "add_file", "files_below", "key_of", "reading_of", "stage_file", "standing"]
