@@ -292,7 +292,7 @@ def values_of(column: pl.Series) -> Any:
     import polars as pl
 
     if column.dtype == pl.String:
-        return "\n".join(column.fill_null("").to_list()).encode() + b"\n"
+        return str(column.fill_null("").str.join("\n").item()).encode() + b"\n"
     if isinstance(column.dtype, pl.Enum):
         return np.ascontiguousarray(column.to_physical().to_numpy().astype("u1")).data
     if column.dtype == pl.Boolean:
