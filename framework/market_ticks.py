@@ -72,7 +72,8 @@ class Book:
             return np.searchsorted(levels, keys)
         table = np.zeros(width, dtype=np.int64)
         table[levels - levels[0]] = np.arange(len(levels))
-        return table[keys - levels[0]]
+        found: NDArray[np.int64] = table[keys - levels[0]]
+        return found
 
     def apply(self, state: Lots, first: int, end: int) -> NDArray[np.int64]:
         """Write rows [first, end) into `state`, the lots of each of `levels`; return the places written."""

@@ -109,9 +109,9 @@ class Field:
         parent.stdin.write("\n")
         parent.stdin.flush()
         child = int(parent.stdout.readline())
-        begun, wait = time.monotonic(), self.rng.uniform(0.0, 0.5)
+        begun, wait = time.monotonic(), self.rng.uniform(0.0, 0.3)
         steps = self.rng.randrange(100)  # times it is seen at writing
-        while time.monotonic() - begun < wait or (steps and time.monotonic() - begun < 1.0):
+        while time.monotonic() - begun < wait or (steps and time.monotonic() - begun < 0.6):
             steps -= steps > 0 and self.writes()
         os.kill(child, signal.SIGKILL)
         told = list(iter(parent.stdout.readline, f"end {signal.SIGKILL:d}\n"))

@@ -169,26 +169,42 @@ def test_a_writer_that_was_slower_asks_again(tmp_path: Path, monkeypatch: pytest
     assert now["price"].to_list() == [1.75]
 
 
+CHILDREN = """
+import os, sys
+import framework.data.store_import
+from framework.data import Store
+from framework.errors import DataError
+
+go, start = os.pipe()
+children = {}
+for file in sys.argv[2:]:
+    if not (child := os.fork()):
+        os.close(start)
+        os.read(go, 1)
+        try:
+            how = Store(sys.argv[1]).add_csv(file)[0].how
+        except DataError as error:
+            how = "refused" if "from another file" in str(error) else "failed"
+        os._exit(("added", "same", "refused", "failed").index(how))
+    children[child] = file
+os.close(start)  # all begin now
+print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_processes_at_once(tmp_path: Path) -> None:
     """Two import one file of a day, one another file of it: one of the files is the day, whole."""
     rows = [trade(T + i, id=str(i)) for i in range(2000)]
     one, other = made(tmp_path / "a", *rows), made(tmp_path / "b", *rows, trade(T + 5000))
+    words = [sys.executable, "-c", CHILDREN, str(tmp_path / "store"), *map(str, (one, other, one))]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "framework", "data", "import", "--store", str(tmp_path / "store")]
-    running = [
-        subprocess.Popen([*command, str(file)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for file in (one, other, one)
-    ]
-    said = [b"".join(process.communicate()).split()[0].decode() for process in running]
-    codes = [process.returncode for process in running]
-    store = Store(tmp_path / "store")
-    assert store.verify() == []
-    (part,) = store.parts()
-    first = part.rows == 2000
-    assert sorted(said) == (
-        ["added", "same", "sheepfold:"] if first else ["added", "sheepfold:", "sheepfold:"]
-    )
-    assert sorted(codes) == ([0, 0, 3] if first else [0, 3, 3])
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    added, same, refused = (str(n) for n in range(3))
+    (part,) = Store(tmp_path / "store").parts()
+    assert Store(tmp_path / "store").verify() == []
+    wanted = [added, same, refused] if part.rows == 2000 else [added, refused, refused]
+    assert sorted(done.stdout.split()) == wanted, done.stderr
 
 
 def test_folders_of_symbols(tmp_path: Path) -> None:

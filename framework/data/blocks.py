@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 from framework.errors import DataError
 
 try:  # the same stream, inflated 2.5 times as fast
-    from isal import isal_zlib
+    from isal import isal_zlib as fast_zlib
 except ImportError:  # a machine it was not built for
-    isal_zlib = None
+    fast_zlib = None  # type: ignore[assignment]
+fast: Any = fast_zlib
 
 BLOCK = 1 << 18  # most bytes of one block
 PIECE = 1 << 16  # compressed bytes at a time
@@ -105,7 +106,7 @@ class Hashed:
 
 def unpacker() -> Any:
     """Return what inflates one member of a gzip file."""
-    return zlib.decompressobj(31) if isal_zlib is None else isal_zlib.decompressobj(31)
+    return zlib.decompressobj(31) if fast is None else fast.decompressobj(31)
 
 
 def failed(path: Path, error: Exception) -> DataError:
@@ -126,7 +127,7 @@ def inflate(path: Path, file: Any, piece: bytes) -> Iterator[bytes]:
     unpack = unpacker()
     check_flags(path, piece)
     read, given = 0, 0
-    errors = (zlib.error,) if isal_zlib is None else (zlib.error, isal_zlib.error)
+    errors: tuple[Any, ...] = (zlib.error,) if fast is None else (zlib.error, fast.error)
     while piece:
         read += len(piece)
         block = b""

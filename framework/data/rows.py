@@ -125,7 +125,7 @@ class Columns:
             return made.replace("", None) if "\n\n" in f"\n{text}\n" else made
         values = np.concatenate(parts) if parts else np.zeros(0)
         if name == "side":
-            return pl.Series(name, kind.categories.to_list(), kind).gather(values.astype(np.int64))
+            return pl.Series(name, kind.categories.to_list(), kind).gather(values.astype(np.uint32))
         if name == "funding_timestamp":
             return pl.Series(name, values, nan_to_null=True).cast(pl.Int64).cast(kind)
         if name in TIMES:
