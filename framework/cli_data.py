@@ -40,7 +40,7 @@ def check(
     ] = None,
     as_json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
-    """Look at every row of tick data and say what is wrong with it; exit code 3 where a day is refused."""
+    """Look at every row of tick data and say what is wrong; exit code 3 while a refused day is not waived."""
     from framework.cli_data_check import run_check
 
     return run_check(what, start, stop, kinds, store, instrument, out, as_json)

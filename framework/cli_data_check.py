@@ -20,7 +20,7 @@ def run_check(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Check files or a store, print what was found; return the exit code: 3 where something is refused."""
+    """Check files or a store, print what was found; return 3 where something is refused and not waived."""
     from framework.data.doctor import check
 
     said = None if as_json or not sys.stderr.isatty() else progress
@@ -32,7 +32,7 @@ def run_check(
     print(json.dumps(done.to_dict(), indent=1) if as_json else done.page())
     if out is not None and not as_json:
         print(f"Written: {out / 'check.txt'}, {out / 'check.png'}, {out / 'check.json'}")
-    return DataError.exit_code if done.verdict == "refuse" else 0
+    return DataError.exit_code if done.is_refused else 0
 
 
 def progress(words: str) -> None:

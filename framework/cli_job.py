@@ -133,15 +133,9 @@ class Job:
     def stored(self) -> Market:
         """Return the market of stored days: `store:VENUE:SYMBOL`, several with commas between them."""
         from framework.data.loading import load
+        from framework.market import Market
 
-        assert self.market is not None
-        ids = [text.strip().partition(":") for text in self.market.partition(":")[2].split(",")]
-        venues = sorted({venue for venue, _, _ in ids})
-        if len(venues) > 1 or not all(venue and symbol for venue, _, symbol in ids):
-            raise ConfigError(
-                f"--market: {self.market!r} names no instruments of one exchange; write it like "
-                "store:binance-futures:BTCUSDT,binance-futures:ETHUSDT"
-            )
+        venues = stored_ids(self.market or "")
         for name in ("interval", "stamp", "unit", "time", "funding", "mark"):
             if getattr(self, name) is not None:
                 raise ConfigError(f"--{name}: stored days have their own; leave it out, or see --streams")
@@ -150,11 +144,19 @@ class Job:
                 f"{'--from' if self.start is None else '--to'}: say which days of the store, such as "
                 "--from 2024-08-01 --to 2024-08-03 (the last one is not included)"
             )
-        start, stop = moment("--from", self.start), moment("--to", self.stop)
+        if self.instrument is not None and sum(map(len, venues.values())) > 1:
+            raise ConfigError("--instrument: is for one symbol; leave it out")
         streams = self.streams.split(",") if self.streams is not None else None
-        symbols = [symbol for _, _, symbol in ids]
-        rules = self.instrument if len(ids) == 1 or self.instrument is None else self.instrument.split(",")
-        return load(venues[0], symbols, start, stop, streams, store=self.store, instrument=rules)
+        start, stop = moment("--from", self.start), moment("--to", self.stop)
+        try:
+            parts = [
+                load(venue, symbols, start, stop, streams, store=self.store, instrument=self.instrument)
+                for venue, symbols in venues.items()
+            ]
+        except ConfigError as error:
+            words = str(error)
+            raise ConfigError(f"--{words}" if words.startswith("streams:") else words) from None
+        return parts[0] if len(parts) == 1 else Market.join(*parts)
 
     def analyst(self, cls: type[Strategy]) -> Analyst | None:
         """Return who answers; None = `Rules`. A key alone never spends: only --record and --refresh do."""
@@ -175,6 +177,20 @@ class Job:
 
         asked: dict[str, Any] = {"model": self.model} if self.model else {}
         return HolySheep(**asked, record=self.record, refresh=self.refresh)
+
+
+def stored_ids(market: str) -> dict[str, list[str]]:
+    """Return the symbols of each exchange that `store:VENUE:SYMBOL,VENUE:SYMBOL` names."""
+    found: dict[str, list[str]] = {}
+    for text in market.partition(":")[2].split(","):
+        venue, _, symbol = text.strip().partition(":")
+        if not venue or not symbol:
+            raise ConfigError(
+                f"--market: {market!r} lacks a symbol; write it like "
+                "store:binance-futures:BTCUSDT,binance-futures:ETHUSDT"
+            )
+        found.setdefault(venue, []).append(symbol)
+    return found
 
 
 def check_text(option: str, text: str, longest: int = 255) -> None:

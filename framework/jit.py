@@ -27,8 +27,8 @@ from numba.core.compiler import Flags, compile_extra
 KERNEL_ROOMS = (
     "jit.py", "arena.py", "records.py", "indicators.py", "indicators", "engine",
     "data/parse.py", "data/parse_book.py", "data/parse_deals.py", "data/parse_ticker.py", "data/build.py",
-    "data/views.py", "data/doctor_rows.py", "data/doctor_book.py", "data/doctor_against.py",
-    "data/bars_kernel.py",
+    "data/views.py", "data/bars_kernel.py", "data/doctor_rows.py", "data/doctor_book.py",
+    "data/doctor_against.py",
 )  # fmt: skip
 
 

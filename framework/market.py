@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from framework import (
-    market_bars,
-    market_cover,
-    market_parts,
-    market_source,
-    market_streams,
-    market_tick_bars,
-    market_ticks,
-)
+from framework import market_bars, market_cover, market_parts, market_streams, market_tick_bars, market_ticks
 from framework.errors import ConfigError, DataError, near
 from framework.instruments import Instrument
 from framework.market_bars import Gap
-from framework.market_parts import FIRST, LAST, TIES, gap_words, nothing
+from framework.market_parts import FIRST, LAST, TIES, gap_words, kept, nothing
+from framework.market_source import Tape, in_memory, need_memory, taped_fields
 from framework.market_ticks import Book
 from framework.market_view import View
 from framework.times import format_time, parse_interval, parse_time
@@ -51,9 +44,7 @@ class Market:
     features : dict of name to (instrument or -1, FEATURE array)
     signals : SIGNAL array
         Sorted by arrival_ts, equal arrivals in file order.
-    trades, liquidations : dict of instrument to TRADE array
-    books : dict of instrument to Book
-    quotes : dict of instrument to QUOTE array
+    trades, liquidations, quotes, books : dict of instrument to TRADE, TRADE, QUOTE array, Book
     name : str
     remarks : tuple of str
         What its makers say of the data (SYNTHETIC, partial bars); `notes` adds what is seen in it.
@@ -64,7 +55,7 @@ class Market:
     tapes : tuple of Tape
         Tick streams that are read piece by piece instead of being in trades, books, quotes, liquidations.
     reel : Reel, optional
-        What fills the arrays of this market while one run goes on.
+        What fills this market's arrays in a run.
     """
 
     instruments: tuple[Instrument, ...]
@@ -81,7 +72,7 @@ class Market:
     remarks: tuple[str, ...] = ()
     derived: frozenset[Key] = frozenset()
     spans: dict[tuple[str, int], market_cover.Span] = field(default_factory=dict)
-    tapes: tuple[market_source.Tape, ...] = ()
+    tapes: tuple[Tape, ...] = ()
     reel: Reel | None = None
 
     @staticmethod
@@ -166,16 +157,8 @@ class Market:
         source: str = "funding",
     ) -> Market:
         """Return the market with recorded funding rates (fractions); stamps are floored to the second."""
-        k = self.number(instrument)
-        if self.instruments[k].kind == "spot":
-            raise ConfigError(
-                f"{source}: {self.instruments[k].id} is spot and pays no funding; leave the funding out, or "
-                'name the perpetual (kind="linear" or "inverse")'
-            )
-        rows = market_streams.build_funding(frame, time, rate, unit, source)
-        parts = [self.funding[k], rows] if k in self.funding else [rows]
-        made = replace(self, funding={**self.funding, k: market_streams.merge_events(parts, source)})
-        return market_cover.covered(made, "funding", k)
+        rates = market_streams.build_funding(frame, time, rate, unit, source)
+        return market_cover.with_funding(self, self.number(instrument), rates, source)
 
     def with_mark(
         self,
@@ -187,11 +170,8 @@ class Market:
         source: str = "mark",
     ) -> Market:
         """Return the market with mark prices; of mark candles stamped by their open, the open."""
-        k = self.number(instrument)
-        rows = market_streams.build_mark(frame, time, price, unit, source)
-        parts = [self.mark[k], rows] if k in self.mark else [rows]
-        made = replace(self, mark={**self.mark, k: market_streams.merge_events(parts, source)})
-        return market_cover.covered(made, "mark", k)
+        prices = market_streams.build_mark(frame, time, price, unit, source)
+        return market_cover.with_mark(self, self.number(instrument), prices, source)
 
     def with_features(
         self, frame: Any, available: str = "ts", instrument: int | str | None = None, unit: str | None = None
@@ -213,16 +193,15 @@ class Market:
     def slice(self, start: Any = None, stop: Any = None) -> Market:
         """Return the part of the market in [start, stop), as views: bars that open and close inside it.
 
-        Events are those with start <= time < stop, ticks by their arrival; of each feature the last value
-        before `start` stays known. A book cut in the middle begins with one message of all levels known
-        there, and is a copy.
+        Events are those with start <= time < stop, ticks by arrival; of each feature the last value before
+        `start` stays known. A book cut in the middle begins with one message of all levels known there.
 
         Raises
         ------
         DataError
             Nothing that can be traded lies in the range; the market's real range is given.
         """
-        market_source.need_memory(self, "slice")
+        need_memory(self, "slice")
         first = FIRST if start is None else parse_time(start)
         last = LAST if stop is None else parse_time(stop)
         bars = {
@@ -236,9 +215,8 @@ class Market:
         return part
 
     def split(self, at: Any) -> tuple[Market, Market]:
-        """Return the market before and from `at`: a time, or a float fraction.
-
-        A fraction is one of the bars of instrument 0; where there are ticks, of the time from start to stop.
+        """Return the market before and from `at`: a time, or a float fraction of the bars of instrument 0,
+        where there are ticks of the time from start to stop.
         """
         if isinstance(at, float):
             at = market_parts.cut_at(self, at)
@@ -271,25 +249,25 @@ class Market:
 
     def loaded(self) -> Market:
         """Return the market with all its rows in memory."""
-        return market_source.in_memory(self) if self.tapes else self
+        return in_memory(self) if self.tapes else self
 
     def as_tapes(self, rows: int = 1 << 20) -> Market:
         """Return the market with its tick streams in pieces of about `rows` rows: replayed piece by piece."""
-        market_source.need_memory(self, "as_tapes")
-        return replace(self, **market_source.taped_fields(self, rows))
+        need_memory(self, "as_tapes")
+        return replace(self, **taped_fields(self, rows))
 
     def as_candles(self, interval: str | int = "1m") -> Market:
         """Return the market with bars of its trades in place of every instrument's ticks.
 
-        Bars are built by the exchange's own stamps from all trades of the bucket; without a trade they are
-        flat with volume 0. A first and last bucket that the ticks do not cover are left out, with a remark.
+        Built by the exchange's own stamps from all trades of the bucket; without a trade flat with volume 0.
+        A first and last bucket that the ticks do not cover are left out, with a remark.
         """
-        market_source.need_memory(self, "as_candles")
+        need_memory(self, "as_candles")
         return replace(self, **market_tick_bars.candle_fields(self, parse_interval(interval)))
 
     def as_trades(self) -> Market:
         """Return the market without its books and quotes: orders meet trades only."""
-        market_source.need_memory(self, "as_trades")
+        need_memory(self, "as_trades")
         return replace(self, **market_tick_bars.trade_fields(self))
 
     @cached_property
@@ -304,9 +282,7 @@ class Market:
         arrived; a bar without a trade is flat with volume 0, the unfinished last one is never shown.
         """
         key = (k, parse_interval(interval))
-        if key not in self._shown:
-            self._shown[key] = market_tick_bars.shown_bars(self, *key)
-        return self._shown[key]
+        return kept(self._shown, key, lambda: market_tick_bars.shown_bars(self, *key))
 
     @cached_property
     def _range(self) -> tuple[int, int]:
@@ -350,10 +326,8 @@ class Market:
 
     def match_bars(self, k: int) -> Rows:
         """Return the bars orders match on: the finest, and coarser ones where no finer ones cover."""
-        if k not in self._composites:
-            streams = [self.bars[k, i] for i in self.loaded_intervals(k)]
-            self._composites[k] = market_bars.compose(streams) if streams else nothing("bar")
-        return self._composites[k]
+        streams = [self.bars[k, i] for i in self.loaded_intervals(k)]
+        return kept(self._composites, k, lambda: market_bars.compose(streams or [nothing("bar")]))
 
     @cached_property
     def _joined(self) -> dict[int | None, market_parts.Joined]:
@@ -365,9 +339,7 @@ class Market:
         `interval` in ns is what `on_bar` is shown, None the finest that was loaded. An instrument with ticks
         has no row here: see `shown_bars`.
         """
-        if interval not in self._joined:
-            self._joined[interval] = market_parts.join_bars(self, interval)
-        return self._joined[interval]
+        return kept(self._joined, interval, lambda: market_parts.join_bars(self, interval))
 
     def content_hash(self) -> str:
         """Return sha256 (hex) of all rows in a fixed layout; feature names are part of it, others not."""

@@ -217,8 +217,8 @@ class BookCursor:
     """
 
     __slots__ = (
-        "__weakref__", "book", "count", "edges", "is_ask", "loaded", "rows", "shown", "size", "state", "times",
-        "until", "what",
+        "__weakref__", "book", "count", "edges", "is_ask", "loaded", "rows", "shown", "size", "state",
+        "times", "until", "what",
     )  # fmt: skip
 
     def __init__(self, book: Book, what: Instrument, loaded: Callable[[], int] | None = None) -> None:
@@ -254,7 +254,7 @@ class BookCursor:
         return BookView(self.what, now, stamps, levels)
 
     def look(self, size: int, now: int) -> None:
-        """Note how many messages are there; what has passed is not there any more, so there is no way back."""
+        """Note how many messages are there; those that have passed may not be, so there is no way back."""
         if self.count and now < self.times[self.count - 1]:
             raise ConfigError("book: a streamed market cannot be seen as of an earlier time again")
         if size != self.size:

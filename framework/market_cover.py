@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.errors import DataError
+from framework.errors import ConfigError, DataError
 from framework.market_source import tape_of
+from framework.market_streams import merge_events
 from framework.market_ticks import has_ticks, tick_range
 from framework.times import DAY, MINUTE, Times, format_interval, format_time
 
@@ -284,3 +286,22 @@ def shown_words(market: Market, k: int, span: tuple[int, int]) -> list[str]:
     return [
         f"{outside:,} of {len(bars):,} bars lie outside the ticks, {format_span(span)}: shown, not traded"
     ]
+
+
+def with_funding(market: Market, k: int, rates: Rows, source: str) -> Market:
+    """Return a market with more FUNDING rows of an instrument; spot pays none."""
+    if market.instruments[k].kind == "spot":
+        raise ConfigError(
+            f"{source}: {market.instruments[k].id} is spot and pays no funding; leave the funding out, or "
+            'name the perpetual (kind="linear" or "inverse")'
+        )
+    parts = [market.funding[k], rates] if k in market.funding else [rates]
+    made = replace(market, funding={**market.funding, k: merge_events(parts, source)})
+    return covered(made, "funding", k)
+
+
+def with_mark(market: Market, k: int, prices: Rows, source: str) -> Market:
+    """Return a market with more MARK rows of an instrument."""
+    parts = [market.mark[k], prices] if k in market.mark else [prices]
+    made = replace(market, mark={**market.mark, k: merge_events(parts, source)})
+    return covered(made, "mark", k)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from framework.market import Market
 
 Rows = NDArray[Any]
+K = TypeVar("K")
+V = TypeVar("V")
 
 LAYOUTS: dict[str, np.dtype[Any]] = {
     "bar": BAR,
@@ -62,6 +64,13 @@ of their local time is applied.
 def nothing(layout: str) -> Rows:
     """Return no rows of a layout: "bar", "funding", "mark", "feature" or "signal"."""
     return market_streams.frozen(np.empty(0, dtype=LAYOUTS[layout]))
+
+
+def kept(made: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    """Return what was made for a key; make it where it was not."""
+    if key not in made:
+        made[key] = make()
+    return made[key]
 
 
 def as_instrument(what: Instrument | str) -> Instrument:

@@ -7,6 +7,7 @@ everybody has read past it.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import sys
 import weakref
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[Any]
 NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # of Linux; Python names it from 3.12 on
+LARGE = 1 << 23  # bytes; of large arrays pages of 2 MB come in at once, which is what writing them costs
 LOOK_BACK = 1 << 20  # trades that stay known behind the newest one seen
 RUN_STREAMS = ("trades", "books")  # what a run reads; quotes and liquidations are content only
 
@@ -46,6 +48,9 @@ class Space:
         if sys.platform == "linux":
             flags |= NORESERVE
         self.map = mmap.mmap(-1, size, flags=flags)
+        if size >= LARGE and hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a system built without them
+                self.map.madvise(mmap.MADV_HUGEPAGE)
         self.rows = np.frombuffer(self.map, dtype, count)
 
     def forget(self, before: int) -> None:
@@ -208,8 +213,8 @@ class Reel:
         for piece in strand.tape.read() if left else ():
             assert isinstance(piece, Changes)
             count = min(left, len(piece.messages))
-            is_whole = count == len(piece.messages)
-            end = len(piece.keys) if is_whole else int(piece.messages["first"][count] - piece.messages["first"][0])
+            first = piece.messages["first"]
+            end = len(piece.keys) if count == len(first) else int(first[count] - first[0])
             cursor.learn(count, piece.keys[:end], piece.lots[:end])
             left -= count
             if not left:

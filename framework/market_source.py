@@ -225,7 +225,7 @@ def in_memory(market: Market) -> Market:
 
 def with_arrays(market: Market, pieces: dict[int, list[Piece]]) -> Market:
     """Return a market whose streams are these pieces of its tapes."""
-    fields: dict[str, dict[int, Any]] = {name: dict(getattr(market, name)) for name in STREAMS}
+    fields: dict[str, Any] = {name: dict(getattr(market, name)) for name in STREAMS}
     for tape in market.tapes:
         if pieces[id(tape)]:
             fields[tape.stream][tape.instrument] = joined(pieces[id(tape)], tape)

@@ -94,7 +94,8 @@ def seen_bars(pieces: Iterable[Any], what: Instrument, interval: int, start: int
     made = one_each(np.concatenate(parts))
     if len(made) < 2:
         return Shown(frozen(np.zeros(0, BAR)), frozen(np.zeros(0, np.int64)))
-    return Shown(*filled(bars_of(made[:-1], what, interval), made["bucket"][1:], interval, made["local_ts"][1:]))
+    bars = bars_of(made[:-1], what, interval)
+    return Shown(*filled(bars, made["bucket"][1:], interval, made["local_ts"][1:]))
 
 
 def groups(rows: Rows, first: Rows, bucket: Times) -> Rows:

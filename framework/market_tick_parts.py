@@ -178,8 +178,8 @@ def joined_tapes(pairs: Sequence[tuple[Market, Mapping[int, int]]], ids: Sequenc
         key = (tape.stream, tape.instrument)
         if key in taken:
             raise ConfigError(
-                f"join: two parts of {ids[tape.instrument]} {tape.stream}, and one of them streamed; load the "
-                "whole range in one call"
+                f"join: two parts of {ids[tape.instrument]} {tape.stream}, and one of them streamed; load "
+                "the whole range in one call"
             )
         taken.add(key)
     return tuple(sorted(tapes, key=lambda tape: (tape.stream, tape.instrument)))

@@ -226,6 +226,22 @@ def test_what_is_seen_is_told():
         trade_bars(as_frame(trades), "2ticks").market("binance:BTCUSDT")
 
 
+def test_equal_stamps_stand_in_the_order_of_the_file():
+    trades = [naive.Trade(START, START, str(i), "buy", str(10 + i % 3), "1") for i in range(5)]
+    row = trade_bars(as_frame(trades), "1m").rows[0]
+    assert (row["open"], row["close"], row["high"]) == (10.0, 11.0, 12.0)
+
+
+@pytest.mark.parametrize(("between", "count"), [(498, 499), (499, 500), (500, 502)])
+def test_an_id_is_looked_for_in_500_rows(between, count):
+    """Rows without an id do not count."""
+    ids = ["x", *[str(i) for i in range(between)], "", "", "x"]
+    trades = [naive.Trade(START + i, START + i, id, "buy", "10", "1") for i, id in enumerate(ids)]
+    made = trade_bars(as_frame(trades), "1d")
+    check(made, naive.bars(trades, "1d"))
+    assert made.rows["trades"].tolist() == [count + 2]
+
+
 def test_partial_bars_are_marked():
     minute = START // 60_000_000 * 60_000_000
     times = [minute + 30_000_000 + i * 10_000_000 for i in range(12)]  # half a minute, one and a half

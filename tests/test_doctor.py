@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 
 import pytest
 
+from framework import from_tardis
 from framework.data.checks import INFO, REFUSE, WARN
 from framework.data.doctor import check
-from tests.bad_ticks import ACCEPT, CORPUS, Bad
+from framework.errors import DataError
+from tests.bad_ticks import ACCEPT, CORPUS, Bad, plain
 from tests.bad_ticks import REFUSE as REFUSED
 from tests.made_day import FUNDING, L2, LONG, TICKER, TRADES, clean, write
+from tests.mutate_ticks import KINDS
+from tests.mutate_ticks import damaged as damaged_text
 from tests.planted_faults import DAMAGES, FAULTS, Damage, Fault, damaged, planted
 from tests.tick_files import DAY, WHAT, save
 
@@ -125,3 +130,28 @@ def is_proper(bad: Bad, folder: Path) -> bool:
         return exam.verdict == REFUSE and (not bad.row or exam.findings[0].first_row == bad.row)
     words = {f.code for f in exam.findings} - {"partial_day"}
     return exam.verdict == WARN and (bad.verdict != ACCEPT or not words & {"crossed", "repeated_id"})
+
+
+def test_random_damage(seed: int, tmp_path: Path) -> None:
+    """Whatever is done to a file: refused where the reader refuses it, else looked at; never an error."""
+    assert mutated(40, seed, tmp_path) == ""
+
+
+def mutated(cases: int, seed: int, folder: Path) -> str:
+    """Return the first damaged file whose verdict is improper, "" where there is none."""
+    for n in range(seed, seed + cases):
+        rng = random.Random(n)
+        kind = rng.choice(KINDS)
+        path = save(folder, kind, damaged_text(rng, plain(kind)))
+        try:
+            from_tardis([path], WHAT)
+            refused = False
+        except DataError as error:
+            refused = "holds a row" not in str(error)  # no row is no refusal here
+        try:
+            verdict = check(path, instrument=WHAT).verdict
+        except Exception as error:
+            return f"seed {n}: {type(error).__name__}: {error}"
+        if (verdict == REFUSE) != refused and not (verdict == REFUSE and kind == L2):
+            return f"seed {n}: {verdict}"
+    return ""

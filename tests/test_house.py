@@ -41,8 +41,8 @@ EXCEPTIONS = {  # (from, to) upwards, inside a function, and why
 BODY, FILE = 60, 350
 KERNELS = (
     "framework/engine", "framework/indicators", "framework/jit.py", "framework/arena.py",
-    "framework/data/parse", "framework/data/build", "framework/data/views", "framework/data/doctor_rows",
-    "framework/data/doctor_book", "framework/data/doctor_against", "framework/data/bars_kernel",
+    "framework/data/parse", "framework/data/build", "framework/data/views", "framework/data/bars_kernel",
+    "framework/data/doctor_rows", "framework/data/doctor_book", "framework/data/doctor_against",
 )  # fmt: skip
 SLOW = {"matplotlib", "pandas", "jinja2", "typer", "rich", "httpx", "diskcache", "pydantic"}
 WORDS = ("TO" + "DO", "FIX" + "ME")

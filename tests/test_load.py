@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,28 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framework import Market, from_tardis
-from framework.data import pack
-from framework.data.loading import load
+from framework import Instrument, Market, Strategy, backtest, compiled, from_tardis, load
+from framework.cli_strategy import load_strategy
+from framework.data import loading, pack
+from framework.data.rebuild import replay_path
 from framework.data.store import Store
 from framework.errors import DataError
 from framework.times import format_time
-from tests.tick_files import (
-    DAY,
-    WHAT,
-    change_rows,
-    csv_text,
-    decimal,
-    random_changes,
-    random_times,
-    random_views,
-    save,
-    trade,
-    view_rows,
-)  # fmt: skip
+from tests.stored_days import LONG, date, made_days, made_store, same
+from tests.tick_files import DAY, WHAT, csv_text, save, trade
 
-LONG = 86_400_000_000  # microseconds of a day
-DAYS = ("2023-04-05", "2023-04-06", "2023-04-07", "2023-04-08")
+LEVELS = "incremental_book_L2"
+BOOKS = (LEVELS, LEVELS, "book_snapshot_5", "quotes", "book_ticker")
+STREAMS = ("trades", "liquidations", "quotes")
 REAL = [
     ("demo", "binance", "2024-08-08", "2024-08-10", "trades,incremental_book_L2"),
     ("demo", "binance", "2024-08-08", "2024-08-10", "trades,book_ticker"),
@@ -47,68 +39,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack, "CHUNK", 7)
 
 
-def date(n: int) -> str:
-    """Day `n` of the made files."""
-    return DAYS[n]
-
-
-def deal_rows(rng: random.Random, files: int, count: int, clock: int) -> list[list[Any]]:
-    """Rows of trades, day by day; ids come again, also across midnight, some with other content."""
-    result, ids = [], [str(i) for i in range(40)]
-    for n in range(files):
-        rows = []
-        for ts, local in random_times(rng, DAY + n * LONG + 100, count):
-            id = rng.choice(("", rng.choice(ids), str(rng.randint(10**6, 10**9))))
-            side = rng.choice(("buy", "sell", "unknown", ""))
-            rows.append(
-                trade(ts, local, id, side, decimal(rng.randint(900, 1100), 1), decimal(rng.randint(0, 9), 3))
-            )
-        if clock:  # a clock ahead: its last rows carry times of the next day
-            rows.append(trade(DAY + (n + 1) * LONG + clock, DAY + (n + 1) * LONG - 5, "", "buy", 99.9, 1))
-        result.append(rows)
-    return result
-
-
-def made_days(folder: Path, rng: random.Random, kind: str, days: Sequence[int], count: int) -> list[Path]:
-    """Write day files of a kind; a day of 0 rows is an empty file."""
-    clock = rng.choice((0, 0, 150, 2000))
-    if kind in ("trades", "liquidations"):
-        rows = deal_rows(rng, 4, count, clock)
-    elif kind == "incremental_book_L2":
-        rows = [change_rows(day) for day in random_changes(rng, 4, count, 8)]
-    else:
-        levels = 1 if kind in ("quotes", "book_ticker") else int(kind.rsplit("_", 1)[1])
-        rows = [view_rows(day, kind) for day in random_views(rng, 4, count, levels)]
-    empty = rng.choice((None, None, *days[1:]))
-    return [
-        save(folder, kind, b"" if n == empty else csv_text(kind, rows[n]), date(n)) for n in days
-    ]
-
-
-def same(one: Market, other: Market) -> None:
-    """Assert that two markets are equal to the bit, and say where they differ."""
-    for stream in ("trades", "liquidations", "quotes", "books"):
-        mine, its = getattr(one, stream), getattr(other, stream)
-        assert mine.keys() == its.keys(), stream
-        for k in mine:
-            if stream == "books":
-                assert mine[k].seeded == its[k].seeded
-                for name in ("messages", "keys", "lots"):
-                    np.testing.assert_array_equal(getattr(mine[k], name), getattr(its[k], name), name)
-            else:
-                for name in mine[k].dtype.names:
-                    np.testing.assert_array_equal(mine[k][name], its[k][name], f"{stream} {name}")
-    assert one.instruments == other.instruments
-    assert one.content_hash() == other.content_hash()
-
-
-@pytest.mark.parametrize("seed_of_case", range(12))
+@pytest.mark.parametrize("seed_of_case", range(8))
 def test_days_are_one_pass_over_their_files(
     seed_of_case: int, seed: int, tmp_path: Path, small: None
 ) -> None:
     """Random days with silences, repeated ids, a clock ahead at midnight, missing and empty days."""
     rng = random.Random(seed + seed_of_case)
-    book = rng.choice(("incremental_book_L2", "incremental_book_L2", "book_snapshot_5", "quotes", "book_ticker"))
+    book = rng.choice(BOOKS)
     kinds = [book, "trades", *rng.choice(((), ("liquidations",)))]
     days = sorted(rng.sample(range(4), rng.choice((2, 3, 4))))
     files = [f for kind in kinds for f in made_days(tmp_path, rng, kind, days, rng.choice((3, 60)))]
@@ -140,7 +77,7 @@ def check_levels(memory: Market, streamed: Market) -> None:
 def check_part(rng: random.Random, whole: Market, files: Sequence[Path], options: dict[str, Any]) -> None:
     """Any range is the slice of its days' files, or is refused as that is."""
     times = np.concatenate([
-        *(rows["local_ts"] for s in ("trades", "liquidations", "quotes") for rows in getattr(whole, s).values()),
+        *(rows["local_ts"] for s in STREAMS for rows in getattr(whole, s).values()),
         *(book.messages["local_ts"][:-1] for book in whole.books.values()),
     ])  # fmt: skip
     start, stop = sorted(int(rng.choice(times)) + rng.choice((0, 1, -1, 500)) for _ in range(2))
@@ -154,7 +91,7 @@ def check_part(rng: random.Random, whole: Market, files: Sequence[Path], options
         wanted = from_tardis(mine, WHAT).slice(first, end)
     except DataError:
         for stream in (False, True):
-            with pytest.raises(DataError, match="no (tick|bar) lies in|has no row of"):
+            with pytest.raises(DataError, match=r"no (tick|bar) lies in|has no row of"):
                 load(*span, stream=stream, **options)
         return
     memory, streamed = (load(*span, stream=stream, **options) for stream in (False, True))
@@ -162,3 +99,128 @@ def check_part(rng: random.Random, whole: Market, files: Sequence[Path], options
     same(streamed.loaded(), wanted)
     assert (streamed.start, streamed.stop) == (wanted.start, wanted.stop)
     assert streamed.content_hash() == wanted.content_hash()
+
+
+@pytest.mark.parametrize(("folder", "venue", "start", "stop", "kinds"), REAL)
+def test_real_days(
+    folder: str, venue: str, start: str, stop: str, kinds: str, data_dir: Path, real_store: Store
+) -> None:
+    """Two real days across midnight: one pass over their files, in memory and streamed."""
+    chosen = kinds.split(",")
+    found = sorted((data_dir / folder).glob("*.csv.gz"))
+    files = [path for path in found if any(f"_{kind}_" in path.name for kind in chosen)]
+    whole = from_tardis(files)
+    memory, streamed = (
+        load(venue, "BTC-USDT", start, stop, chosen, store=real_store, stream=s) for s in (False, True)
+    )
+    same(memory, whole)
+    assert streamed.content_hash() == whole.content_hash()
+    said = {line for line in memory.notes if "never checked" not in line}
+    assert said == set(whole.notes)
+    cut = start + "T23:59:30.5", stop[:8] + f"{int(stop[8:]) - 1:02d}T00:02"
+    part, tape = (load(venue, "BTCUSDT", *cut, chosen, store=real_store, stream=s) for s in (False, True))
+    same(part, whole.slice(*cut))
+    assert tape.content_hash() == part.content_hash()
+
+
+@pytest.fixture(scope="module")
+def real_store(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The real days, imported."""
+    store = Store(tmp_path_factory.mktemp("real"))
+    store.add_csv([p for f in ("demo", "tardis-form") for p in sorted((data_dir / f).glob("*_2*T.csv.gz"))
+                   if "_1m_" not in p.name])  # fmt: skip
+    return store
+
+
+def test_a_run_is_the_same_streamed(real_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fingerprints of a plain and of a compiled maker, the packs cut small."""
+    monkeypatch.setattr(pack, "CHUNK", 5_000)
+    for part in real_store.parts("binance-futures"):
+        replay_path(part).unlink(missing_ok=True)  # made again in small pieces
+    span = ("binance-futures", "BTCUSDT", "2023-04-04", "2023-04-06")
+    memory, streamed = (load(*span, store=real_store, stream=s) for s in (False, True))
+    assert max(len(tape.chunks) for tape in streamed.tapes) > 20
+    for cls in (load_strategy("strategies/imbalance_maker.py"), CompiledMaker):
+        one, other = backtest(cls, memory), backtest(cls, streamed)
+        assert one.fingerprint == other.fingerprint
+        assert len(one.fills) > 10
+
+
+@compiled
+class CompiledMaker(Strategy):
+    """Quotes both sides now and then."""
+
+    def setup(self) -> None:
+        self.seen = 0
+
+    def on_trade(self, trade, broker) -> None:  # type: ignore[no-untyped-def]
+        self.seen += 1
+        if self.seen % 50 == 0:
+            broker.cancel_all()
+            side = 1 if broker.position <= 0.0 else -1
+            broker.order(side, qty=0.01, price=trade.price)
+
+
+def test_grids_that_change(tmp_path: Path, small: None) -> None:
+    """A day with finer prices and amounts: all days are on the finest grid."""
+    rows = [
+        [(DAY + 10, DAY + 20, "true", "bid", "99.5", "2"), (DAY + 10, DAY + 20, "true", "ask", "100", "3"),
+         (DAY + 30, DAY + 40, "false", "bid", "99", "1.5")],
+        [(DAY + LONG + 10, DAY + LONG + 20, "true", "bid", "99.55", "2.125"),
+         (DAY + LONG + 10, DAY + LONG + 20, "true", "ask", "100", "3")],
+    ]  # fmt: skip
+    trades = [[trade(DAY + 50, DAY + 60, 1, price=99.5, amount=1)],
+              [trade(DAY + LONG + 50, DAY + LONG + 60, 1, price=99.55, amount=1),
+               trade(DAY + LONG + 50, DAY + LONG + 60, 2, price=99.55, amount="0.0005")]]  # fmt: skip
+    files = [save(tmp_path, "incremental_book_L2", csv_text("incremental_book_L2", r), date(n))
+             for n, r in enumerate(rows)]  # fmt: skip
+    files += [save(tmp_path, "trades", csv_text("trades", r), date(n)) for n, r in enumerate(trades)]
+    store = Store(tmp_path / "store")
+    store.add_csv(files)
+    steps = {(p.kind, p.tick_size, p.lot_size) for p in store.parts()}
+    assert len(steps) == 4
+    whole = from_tardis(files)
+    assert (whole.instruments[0].tick_size, whole.instruments[0].lot_size) == (0.01, 0.0001)
+    span = ("made", "AAABBB", date(0), date(2))
+    for stream in (False, True):
+        same(load(*span, store=store, stream=stream).loaded(), whole)
+    fine = Instrument(WHAT.id, "linear", tick_size=0.005, lot_size=0.00005)
+    made = load(*span, store=store, instrument=fine)
+    same(made, from_tardis(files, fine))
+    with pytest.raises(DataError, match=r"2023-04-06.*tick_size 0.01.*tick_size=0.01 \(or None"):
+        load(*span, store=store, instrument=Instrument(WHAT.id, "linear", tick_size=0.1, lot_size=0.0001))
+
+
+def test_several_symbols(tmp_path: Path, seed: int, small: None) -> None:
+    """Each symbol is an instrument of one market, in the order asked for."""
+    rng = random.Random(seed)
+    parts = {}
+    for name in ("AAABBB", "CCCBBB"):
+        made = made_days(tmp_path, rng, "incremental_book_L2", (0, 1), 40)
+        made += made_days(tmp_path, rng, "trades", (0, 1), 40)
+        folder = tmp_path / name
+        folder.mkdir()
+        parts[name] = []
+        for path in made:
+            text = gzip.decompress(path.read_bytes()).replace(b"AAABBB", name.encode())
+            parts[name].append(folder / path.name.replace("AAABBB", name))
+            parts[name][-1].write_bytes(gzip.compress(text, 1))
+    store = Store(tmp_path / "store")
+    rules = [Instrument(f"made:{name}", "linear", 0.1, 0.001) for name in ("CCCBBB", "AAABBB")]
+    for one in rules:
+        store.add_csv(parts[one.symbol], instrument=one)
+    whole = Market.join(*(from_tardis(parts[one.symbol], one) for one in rules))
+    span = ("made", ["CCCBBB", "AAABBB"], date(0), date(2))
+    for stream in (False, True):
+        market = load(*span, store=store, instrument=rules, stream=stream)
+        assert market.content_hash() == whole.content_hash()
+        same(market.loaded(), whole)
+
+
+def test_a_long_market_is_streamed(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the number of rows, where nothing is said."""
+    store = made_store(tmp_path, seed)
+    span = ("made", "AAABBB", date(0), date(2))
+    assert not load(*span, store=store).is_streamed
+    monkeypatch.setattr(loading, "IN_MEMORY", 50)
+    assert load(*span, store=store).is_streamed

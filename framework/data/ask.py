@@ -18,6 +18,7 @@ from framework.data.bars import TIMES, on_grid, parse_size
 from framework.data.bars_days import source_of
 from framework.data.bars_kernel import FINEST
 from framework.data.bars_range import candles_of
+from framework.data.rows import TAKER_SIDES
 from framework.errors import ConfigError
 from framework.market_book import Snapshot, ratio
 from framework.times import add_interval, floor_time, format_time, parse_time
@@ -68,7 +69,10 @@ class RecentTrades:
     @staticmethod
     def of(frame: pl.DataFrame) -> RecentTrades:
         """Return trades with their sums."""
-        rows = frame.select("timestamp", "local_timestamp", "side", "price", "amount")
+        import polars as pl
+
+        side = pl.col("side").cast(pl.Enum(TAKER_SIDES))
+        rows = frame.select("timestamp", "local_timestamp", side, "price", "amount")
         amount, price = rows["amount"].to_numpy(), rows["price"].to_numpy()
         scale = scale_of(amount)
         buy, sell = (

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from framework.data.bars import Trades
-from framework.data.bars_days import Day, Days, Enough, FileDays
+from framework.data.bars_days import Day, Days, FileDays
 from framework.data.books import Builder, Viewer
 from framework.data.careful import Finer, Grid, Place
 from framework.data.reader import Reader
+from framework.data.rows import TAKER_SIDES
 from framework.data.schema import BOOK_KINDS, TickFile
 from framework.data.streams import WINDOW
 from framework.data.tardis_csv import describe, first_row, with_grids
 from framework.errors import DataError
 from framework.instruments import Instrument
-from framework.market import Market
 from framework.market_book import BookCursor, Snapshot
 from framework.market_ticks import Book
 from framework.times import DAY, format_time
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Rows = NDArray[Any]
-SIDES = np.array(["unknown", "buy", "sell"])  # by +1, -1, 0
+SIDES = np.array(TAKER_SIDES)  # by 0, +1, -1
 
 
 def date_of(ts: int) -> str:
@@ -120,72 +120,79 @@ def trade_frame(rows: Rows) -> pl.DataFrame:
         name: pl.Series(name, np.ascontiguousarray(rows[field]) // 1000).cast(pl.Datetime("us", "UTC"))
         for name, field in (("timestamp", "ts"), ("local_timestamp", "local_ts"))
     }
-    side = pl.Series("side", SIDES[rows["side"]].tolist(), pl.String)
+    side = pl.Series("side", SIDES[rows["side"]].tolist(), pl.Enum(TAKER_SIDES))
     numbers = [pl.Series(name, np.ascontiguousarray(rows[name])) for name in ("price", "amount")]
     return pl.DataFrame([*columns.values(), side, *numbers])
 
 
 def book_of(days: Days, at: int, levels: int) -> Snapshot:
     """Return the book of the messages that had arrived by `at`."""
-    if isinstance(days, FileDays):
-        what, book = file_book(days, at)
-    else:
-        market = stored_book(days, at)
-        what, book = market.instruments[0], market.books.get(0)
-    view = BookCursor(book, what).view(at) if book is not None and len(book) else None
-    if view is None or view.local_ts < 0:
-        raise DataError(
-            f"{days.id} book: none was known at {format_time(at)}; ask for a later time, or get the day "
-            "before"
-        )
-    return view.snapshot(levels)
-
-
-def stored_book(days: Days, at: int) -> Market:
-    """Return a market of the stored book up to `at`."""
-    from framework.data.loading import load
-
-    venue, _, symbol = days.id.partition(":")
-    store = days.store  # type: ignore[attr-defined]
-    market: Market = load(venue, symbol, at // DAY * DAY, at + 1, ["book"], store=store, stream=False)
-    return market
-
-
-def file_book(days: FileDays, at: int) -> tuple[Instrument, Book | None]:
-    """Return the instrument and its book up to `at`, from the best kind of book file there is."""
-    kind = next((kind for kind in BOOK_KINDS if days.found.get(kind)), None)
+    found = days.of_kinds(BOOK_KINDS)
+    kind = next((kind for kind in BOOK_KINDS if found.get(kind)), None)
     if kind is None:
-        raise DataError(f"{days.id} book: there is no file of {', '.join(BOOK_KINDS)}; give one")
-    files = [Day(file.day, file.path.name, file) for file in days.found[kind]]
-    every = last_days(files, at, f"{days.id} {kind}")
-    for count in range(1, len(every) + 1):
-        what, book = until(kind, [day.source for day in every[-count:]], days.id, at)
-        if (book is not None and len(book)) or count == 2:  # known since its day's first message
-            break
-    return what, book
+        raise DataError(f"{days.id} book: there is no file of {', '.join(BOOK_KINDS)}; give or import one")
+    every = last_days(found[kind], at, f"{days.id} {kind}")
+    view = None
+    for count in (1, 2):  # a day has the book of the day before until its own first message
+        what, book = (until if isinstance(days, FileDays) else stored)(kind, every[-count:], days, at)
+        view = BookCursor(book, what).view(at) if book is not None and len(book) else None
+        if view is not None and view.local_ts >= 0:
+            return view.snapshot(levels)
+    raise DataError(
+        f"{days.id} book: none was known at {format_time(at)}; ask for a later time, or get the day before"
+    )
 
 
-def until(kind: str, files: Sequence[TickFile], id: str, at: int) -> tuple[Instrument, Book | None]:
+def stored(kind: str, chosen: Sequence[Day], days: Any, at: int) -> tuple[Instrument, Book | None]:
+    """Return the book of stored days up to `at`."""
+    from framework.data.loading_stock import common_step
+    from framework.data.rebuild import BLOCK, Feed
+
+    parts = [day.source for day in chosen if day.source.rows]
+    if not parts:
+        return Instrument(days.id), None
+    tick, lot = (common_step([getattr(p, name) for p in parts], name) for name in ("tick_size", "lot_size"))
+    feed = Feed(kind, tick, lot, str(parts[-1].path))
+    levels = kind == BOOK_KINDS[0]
+    maker = Builder(feed.changes) if levels else Viewer(feed.moments, feed.cells, feed.width)
+    for part in parts:
+        maker.begin_file()
+        for frame in days.store.frames(part):
+            local = frame["local_timestamp"].to_physical().to_numpy()
+            end = int(np.searchsorted(local, at // 1000, side="right"))
+            for first in range(0, end, BLOCK):
+                maker.take(feed.fill(frame[first : min(first + BLOCK, end)]))
+            if end < len(frame):
+                break
+    return Instrument(days.id, tick_size=tick, lot_size=lot), maker.book(kind)
+
+
+def until(kind: str, chosen: Sequence[Day], days: Days, at: int) -> tuple[Instrument, Book | None]:
     """Return the book of files up to `at`."""
     given: dict[str, Grid] = {}
-    held = [file for file in files if first_row(file) is not None]
+    held = [day.source for day in chosen if first_row(day.source) is not None]
     if not held:
-        return Instrument(id), None
+        return Instrument(days.id), None
     while True:
-        what, grids = describe(id, {kind: held}, None)
+        what, grids = describe(days.id, {kind: held}, None)
         grids |= given
         what = with_grids(what, grids)
         reader = Reader(kind, what, grids["tick_size"], grids["lot_size"], None)
         maker = maker_of(kind, reader)
         try:
-            for file in held:
-                reader.read_file(file, Upto(reader, maker, at))
-        except Enough:
-            pass
+            read_until(reader, held, Upto(reader, maker, at))
         except Finer as finer:
             given[finer.name] = finer.grid
             continue
         return what, maker.book(kind)
+
+
+def read_until(reader: Reader, files: Sequence[TickFile], taker: Upto) -> None:
+    """Read files until the taker has enough."""
+    for file in files:
+        for _ in reader.blocks_of(file, taker):
+            if taker.has_enough:
+                return
 
 
 def maker_of(kind: str, reader: Reader) -> Builder | Viewer:
@@ -199,7 +206,7 @@ class Upto:
     """Passes on the rows that had arrived by a moment."""
 
     def __init__(self, reader: Reader, maker: Builder | Viewer, at: int) -> None:
-        self.maker, self.at = maker, at
+        self.maker, self.at, self.has_enough = maker, at, False
         changes = isinstance(maker, Builder)
         self.local: Rows = (reader.feed.changes if changes else reader.feed.moments)["local_ts"]
         self.begin_file: Callable[[], None] = maker.begin_file
@@ -211,7 +218,6 @@ class Upto:
     def take(self, count: int) -> None:
         """Pass on those of the first `count` rows of the block."""
         end = int(np.searchsorted(self.local[:count], self.at, side="right"))
-        if end:
+        if end and not self.has_enough:
             self.maker.take(end)
-        if end < count:
-            raise Enough
+        self.has_enough |= end < count

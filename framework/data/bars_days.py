@@ -43,6 +43,10 @@ class Days:
         """Read with a finer grid the next time."""
         raise NotImplementedError
 
+    def of_kinds(self, kinds: Sequence[str]) -> dict[str, list[Day]]:
+        """Return the days of other kinds."""
+        raise NotImplementedError
+
 
 def source_of(venue: str, symbol: str, store: Any, files: Any) -> Days:
     """Return the days of an instrument's trades in csv files or in the store."""
@@ -66,26 +70,29 @@ def venue_hint(id: str) -> str:
     return f"; of the venue {venue!r} nothing is known, {hint}" if venue not in symbols.FORMS else ""
 
 
-class Enough(Exception):
-    """Nothing more is wanted of a file."""
-
-
 class FileDays(Days):
     """Tardis csv files."""
 
     def __init__(self, id: str, files: Any) -> None:
         self.id = id
         try:
-            self.found, _ = gather(files, id, None)
+            found, _ = gather(files, id, None)
         except DataError as error:
             raise DataError(f"{error}{venue_hint(id)}") from None
-        self.days = [Day(file.day, file.path.name, file) for file in self.found.get("trades", [])]
+        self.found = {
+            kind: [Day(file.day, file.path.name, file) for file in several] for kind, several in found.items()
+        }
+        self.days = self.found.get("trades", [])
 
         self.given: dict[str, Grid] = {}
 
     def refine(self, finer: Finer) -> None:
         """Read with a finer grid the next time."""
         self.given[finer.name] = finer.grid
+
+    def of_kinds(self, kinds: Sequence[str]) -> dict[str, list[Day]]:
+        """Return the days of other kinds."""
+        return {kind: self.found.get(kind, []) for kind in kinds}
 
     def read(self, chosen: Sequence[Day], take: Take) -> None:
         """Read files with the grids of the instrument; ids and late rows go on from file to file."""
@@ -99,10 +106,10 @@ class FileDays(Days):
         what = with_grids(what, given)
         reader = Reader("trades", what, given["tick_size"], given["lot_size"], None)
         for day in held:
-            try:
-                reader.read_file(day.source, Taker(reader, what, day, take))
-            except Enough:
-                return
+            taker = Taker(reader, what, day, take)
+            for _ in reader.blocks_of(day.source, taker):
+                if taker.has_enough:
+                    return
 
 
 class Taker:
@@ -110,6 +117,7 @@ class Taker:
 
     def __init__(self, reader: Reader, what: Instrument, day: Day, take: Take) -> None:
         self.reader, self.what, self.day, self.pass_on = reader, what, day, take
+        self.has_enough = False
 
     def begin_file(self) -> None:
         """Nothing: bars go on."""
@@ -119,8 +127,9 @@ class Taker:
 
     def take(self, count: int) -> None:
         """Pass on the first `count` rows of the block."""
-        if not self.pass_on(self.day, tick_trades(self.reader.feed.deals[:count], self.what)):
-            raise Enough
+        if not self.has_enough:
+            trades = tick_trades(self.reader.feed.deals[:count], self.what)
+            self.has_enough = not self.pass_on(self.day, trades)
 
 
 class StoreDays(Days):
@@ -132,18 +141,28 @@ class StoreDays(Days):
         self.id = id
         self.store = store if isinstance(store, Store) else Store(store)
         venue, _, symbol = id.partition(":")
-        parts = self.store.parts(venue, "trades", symbol)
+        parts = self.store.parts(venue, None, symbol)
         if not parts:
-            others = sorted({f"{part.venue}:{part.symbol}" for part in self.store.parts(None, "trades")})
+            others = sorted({f"{part.venue}:{part.symbol}" for part in self.store.parts()})
             hint = near(id, others) if others else "download or import some"
-            raise DataError(f"store: it holds no trades of {id}; {hint}{venue_hint(id)}")
-        self.days = [Day(part.day, part.path.name, part) for part in parts]
+            raise DataError(f"store: it holds nothing of {id}; {hint}{venue_hint(id)}")
+        self.days = [Day(p.day, p.path.name, p) for p in parts if p.kind == "trades"]
+
+    def of_kinds(self, kinds: Sequence[str]) -> dict[str, list[Day]]:
+        """Return the days of other kinds."""
+        venue, _, symbol = self.id.partition(":")
+        return {
+            kind: [Day(part.day, part.path.name, part) for part in self.store.parts(venue, kind, symbol)]
+            for kind in kinds
+        }
 
     def refine(self, finer: Finer) -> None:
         """Stored prices and amounts need no grid."""
 
     def read(self, chosen: Sequence[Day], take: Take) -> None:
         """Read the parts row group by row group."""
+        if not self.days:
+            raise DataError(f"store: it holds no trades of {self.id}; download or import some")
         for day in chosen:
             for frame in self.store.frames(day.source, COLUMNS):
                 if not take(day, frame_trades(frame, None, str(day.source.path))):

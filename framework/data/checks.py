@@ -5,15 +5,13 @@ A verdict holds for the bytes it was given for: when a part's file changes it is
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from framework.data.store_files import make_folder, write_text
 from framework.errors import DataError
 
 FORMAT = 1
@@ -150,19 +148,6 @@ def save_verdict(store: Folder, part: Day, findings: Sequence[Finding]) -> Verdi
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file whole or not at all: another name, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(temporary, "x", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        what = f"cannot be written ({error.strerror}); make room or check the rights"
-        raise DataError(f"{path}: {what}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    """Write a JSON file whole or not at all."""
+    make_folder(path.parent)
+    write_text(path, json.dumps(data, indent=1) + "\n")

@@ -20,6 +20,7 @@ from framework.data.doctor_rows import SLOTS
 from framework.data.doctor_source import incidents_of, sources_of
 from framework.data.notes import several
 from framework.data.schema import BOOK_KINDS, KINDS
+from framework.data.waivers import Waiver, waiver_of
 from framework.times import DAY, format_time
 
 SLOT = DAY_US // SLOTS
@@ -50,11 +51,21 @@ class Checkup:
         Days without a file between, or beside, those that are there.
     others : list of str
         Files of a folder that are no tick files by their names.
+    waivers : list of Waiver
+        What the store's waivers cover; `is_refused` does not count it.
     """
 
     exams: list[Exam] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    waivers: list[Waiver] = field(default_factory=list)
+
+    @property
+    def is_refused(self) -> bool:
+        """True while something is refused that no waiver covers."""
+        return any(
+            f.severity == REFUSE and f.code not in exam.waived for exam in self.exams for f in exam.findings
+        )
 
     @property
     def verdict(self) -> str:
@@ -108,6 +119,7 @@ class Checkup:
                 for m in self.missing
             ],
             "not_read": self.others,
+            "waived": [waiver.line() for waiver in self.waivers],
         }
 
 
@@ -159,9 +171,12 @@ def check(
         known = incidents_of(house, venue)
         done.exams += one_day(list(some), known, say)
     look_around(done, start, stop)
-    if save and house is not None:
-        for exam in done.exams:
+    for exam in done.exams if house is not None else ():
+        if save:
             save_verdict(house, exam.source.part, exam.findings)
+        if waiver := waiver_of(house, exam.source.part):
+            exam.waived = waiver.codes
+            done.waivers.append(waiver)
     return done
 
 

@@ -100,6 +100,7 @@ class Exam:
     ticker: Ticker | None = None
     off: OffBook | None = None
     again: First = field(default_factory=First)
+    waived: tuple[str, ...] = ()  # codes that a waiver in the store covers
     extra: Finder = field(default_factory=Finder)
     quote_outliers: tuple[int, int] = (0, 0)
 

@@ -30,6 +30,8 @@ def page(done: Checkup) -> str:
             if f"{one.venue}:{one.symbol}" == name:
                 lines += wrapped("warn", f"{one.finding.code}: {one.finding.words}")
         lines.append("")
+    for waiver in done.waivers:
+        lines += [*wrapped("waived", waiver.line()), ""]
     if done.others:
         lines += [f"Not read, no tick files by their names: {', '.join(done.others)}", ""]
     return "\n".join([*lines, summary(done)])

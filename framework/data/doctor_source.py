@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework import symbols
+from framework.data.careful import Place
 from framework.data.doctor_exam import Source
 from framework.data.schema import KINDS, SUFFIXES, TickFile, check_kind, check_path, described, wanted_name
-from framework.errors import ConfigError, DataError, FrameworkError
+from framework.errors import ConfigError, DataError, FrameworkError, near
 from framework.instruments import Instrument
 from framework.instruments import instrument as known_instrument
 from framework.times import DAY, MICROSECOND, format_time, parse_time
@@ -147,26 +148,35 @@ def first_names(file: TickFile) -> tuple[str, str]:
 
 def csv_frames(file: TickFile, what: Instrument | None) -> Iterator[pl.DataFrame]:
     """Yield the rows of a csv file through the careful reader; refuse one that is of another instrument."""
+    from framework.data.reader import read_header
     from framework.data.rows import frames
     from framework.data.tardis_csv import first_row
 
     found = first_row(file)
-    if found and file.instrument and file.instrument[1] in GROUPS:
+    if found is None:
+        place = Place(file.path, file.kind, "", "", row=1)
+        if any(read_header(file, place).blocks):
+            raise place.error("is an empty line; the file is damaged, download it again")
+        return
+    check_names(file, *found)
+    yield from frames(file, instrument=what)
+
+
+def check_names(file: TickFile, place: Place, cells: list[str]) -> None:
+    """Refuse a file of many symbols, and one whose first row is not of the instrument in its name."""
+    if file.instrument is None:
+        return
+    venue, symbol = file.instrument
+    if symbol in GROUPS:
         raise DataError(
             f"{file.path}: is a file of many symbols and was not checked; sheepfold data import "
             "splits it, then "
             "check the store"
         )
-    if found and file.instrument:
-        place, cells = found
-        venue, symbol = file.instrument
-        if cells[0] != venue:
-            raise place.cell_error(
-                "exchange", cells[0], f"is not {venue}, as the file's name says; rename it"
-            )
-        if wanted_name(":".join(cells[:2]))[1] != wanted_name(f"{venue}:{symbol}")[1]:
-            raise place.cell_error("symbol", cells[1], f"is not {symbol}, as the file's name says; rename it")
-    yield from frames(file, instrument=what)
+    if cells[0] != venue:
+        raise place.cell_error("exchange", cells[0], f"is not {venue}, as the file's name says; rename it")
+    if wanted_name(":".join(cells[:2]))[1] != wanted_name(f"{venue}:{symbol}")[1]:
+        raise place.cell_error("symbol", cells[1], f"is not {symbol}, as the file's name says; rename it")
 
 
 def store_of(store: Any) -> Any:
@@ -179,7 +189,7 @@ def store_of(store: Any) -> Any:
 
 
 def store_sources(
-    ids: Iterable[str], low: int | None, high: int | None, kinds: list[str] | None, store: Any
+    ids: Sequence[str], low: int | None, high: int | None, kinds: list[str] | None, store: Any
 ) -> tuple[list[Source], list[str]]:
     """Return the parts of a store that were asked for."""
     house = store_of(store)
@@ -190,10 +200,10 @@ def store_sources(
         and part.kind in (kinds or KINDS)
     ]  # fmt: skip
     if not parts:
+        there = sorted({f"{part.venue}:{part.symbol}" for part in house.parts()})
         named = ", ".join(ids) or "anything"
-        raise DataError(
-            f"{house.folder}: the store holds nothing of {named} in that range; sheepfold data ls"
-        )
+        hint = near(ids[0], there) if ids and ids[0] not in there else "look with: sheepfold data ls"
+        raise DataError(f"{house.folder}: the store holds nothing of {named} in that range; {hint}")
     return [part_source(house, part) for part in parts], []
 
 

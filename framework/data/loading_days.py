@@ -231,7 +231,7 @@ class Deals:
 
     def __init__(self, packs: Sequence[Pack], tick: float, lot: float) -> None:
         self.bits: list[DealBit] = []
-        self.counts = {"repeated": 0, "other": 0, "zero": 0}
+        self.counts = {"repeated": 0, "other": 0, "zero": 0, "unnamed": 0}
         top, tail = 0, np.zeros(0, NAMED)
         for pack in packs:
             scale = scale_of(pack, tick, lot)

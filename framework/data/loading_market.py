@@ -42,7 +42,7 @@ class Side:
 
     def __init__(self, stock: Stock) -> None:
         self.stock, self.what = stock, stock.what
-        self.remarks = list(stock.remarks)
+        self.remarks: list[str] = []
         self.bits: dict[str, list[Any]] = {}
         self.packs: list[Pack] = []
         grids = self.what.tick_size, self.what.lot_size
@@ -86,7 +86,7 @@ class Side:
         for interval in self.stock.bars:
             bars.update(self.candles(interval))
         name = f"{self.what.id} ticks" if self.streams() else self.what.id
-        return Market((self.what,), bars, **parts, name=name, remarks=tuple(self.remarks))
+        return Market((self.what,), bars, **parts, name=name, remarks=(*self.stock.remarks, *self.remarks))
 
     def sides(self) -> dict[str, Any]:
         """Return mark prices, funding and features of derivative_ticker."""
@@ -151,6 +151,8 @@ def in_memory(base: Market, sides: Sequence[Side], asked: Asked) -> Market:
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(job) for job in jobs]:
             done.result()
+    for pack in (pack for side in sides for pack in side.packs):
+        pack.check()
     for stream in ("trades", "liquidations", "quotes"):
         parts[stream] = {k: frozen(rows) for k, rows in parts[stream].items()}
     parts["books"] = {

@@ -12,7 +12,7 @@ from framework.data.careful import Grid
 from framework.data.loading_notes import day_lines, missing_lines
 from framework.data.pack import Damaged, Pack
 from framework.data.rebuild import PACKED, repack, replay_path
-from framework.data.schema import BOOK_KINDS, QUOTE_KINDS
+from framework.data.schema import BOOK_KINDS, KINDS, QUOTE_KINDS
 from framework.data.tardis_csv import grid_lines
 from framework.errors import DataError, near
 from framework.instruments import Instrument
@@ -58,8 +58,10 @@ class Stock:
         self.store, self.venue, self.symbol, self.asked = store, venue, symbol, asked
         self.id = f"{venue}:{symbol}"
         self.remarks: list[str] = []
-        self.stored: dict[str, dict[int, Any]] = {}
-        for part in store.parts(venue, None, symbol):
+        self.stored: dict[str, dict[int, Any]] = {
+            kind: {} for kind in KINDS if any(store.place(venue, kind, symbol).glob("*.json"))
+        }
+        for part in store.parts(venue, None, symbol, asked.start, asked.stop):
             self.stored.setdefault(part.kind, {})[part.day] = part
         if not self.stored:
             raise DataError(f"{store.folder}: holds nothing of {self.id}; {self.others()}")
@@ -85,9 +87,12 @@ class Stock:
 
     def covered(self) -> str:
         """Return the days that are stored, kind by kind."""
+        days: dict[str, list[int]] = {}
+        for part in self.store.parts(self.venue, None, self.symbol):
+            days.setdefault(part.kind, []).append(part.day)
         spans = [
-            f"{kind} {format_time(min(days))[:10]} .. {format_time(max(days))[:10]}"
-            for kind, days in sorted(self.stored.items())
+            f"{kind} {format_time(min(found))[:10]} .. {format_time(max(found))[:10]}"
+            for kind, found in sorted(days.items())
         ]
         return f"it has {', '.join(spans)}"
 

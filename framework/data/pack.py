@@ -267,6 +267,7 @@ class Pack:
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(path, f"its header is damaged ({error})") from None
         self.edges = Edges(*edges) if edges else None
+        self.good: set[str] = set()  # sections that were read
 
     def read(self, name: str, into: Rows | None = None) -> Rows:
         """Return a section, checked; in memory that is given where its type is the section's."""
@@ -283,11 +284,12 @@ class Pack:
                 got += count
         if got < size or hashlib.sha256(view).hexdigest() != digest:
             raise Damaged(self.path, f"section {name} is damaged")
+        self.good.add(name)
         return into
 
     def check(self) -> None:
-        """Read every section."""
-        for name in self.sections:
+        """Read every section that was not read yet."""
+        for name in [name for name in self.sections if name not in self.good]:
             self.read(name)
 
     def count(self, name: str) -> int:

@@ -7,14 +7,12 @@ does not cover what a later check finds on top.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from framework.data.checks import REFUSE, WARN, Day, Finding, Folder, verdict_of, write_json
+from framework.data.store_files import alone
 from framework.errors import ConfigError, DataError, near
 from framework.times import format_time
 
@@ -66,7 +64,7 @@ def waive(
     made = [one for part in several if (one := made_for(store, part, reason, wanted)) is not None]
     if not made:
         raise ConfigError("waive: there is nothing to waive in what was named; run: sheepfold data check")
-    with locked(store):
+    with alone(store.folder / "_checks"):  # one writer at a time from reading to renaming
         kept = [old for old in read_waivers(store) if not any(place(old) == place(new) for new in made)]
         every = sorted([*kept, *made], key=place)
         write_json(
@@ -135,18 +133,3 @@ def standing(store: Folder, part: Day) -> list[Finding]:
     waived = waiver.codes if waiver else ()
     found = verdict.findings if verdict else ()
     return [finding for finding in found if finding.severity == REFUSE and finding.code not in waived]
-
-
-@contextlib.contextmanager
-def locked(store: Folder) -> Iterator[None]:
-    """Let one process at a time change the waivers."""
-    try:
-        store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(store.folder / ".waivers.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise DataError(f"{store.folder}: cannot be written ({error.strerror}); check the rights") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
