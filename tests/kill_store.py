@@ -33,7 +33,7 @@ LONG = 86_400_000_000  # us of a day
 DAYS = ("2023-04-05", "2023-04-06", "2023-04-07")
 WORKER = """
 import os, sys
-import framework.data.store_group, framework.data.store_import, framework.data.store_rows
+import framework.data.store_csv, framework.data.store_rows
 from framework.data import Store
 
 def work(store, files):
