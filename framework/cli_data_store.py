@@ -78,7 +78,7 @@ def run_import(
 
 def every(files: Sequence[Path]) -> list[Path]:
     """Return the files named, and those below the folders named."""
-    from framework.data.store_import import files_below
+    from framework.data.store_csv import files_below
 
     found: list[Path] = []
     for path in files:

@@ -65,9 +65,19 @@ class Book:
         seen[self.keys - low] = True
         return (np.flatnonzero(seen) + low).astype(np.int32)
 
+    def places(self, keys: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the places of keys among `levels`; many are looked up in a table where that is small."""
+        levels = self.levels
+        if not len(levels) or len(keys) < (width := int(levels[-1]) - int(levels[0]) + 1):
+            return np.searchsorted(levels, keys)
+        table = np.zeros(width, dtype=np.int64)
+        table[levels - levels[0]] = np.arange(len(levels))
+        found: NDArray[np.int64] = table[keys - levels[0]]
+        return found
+
     def apply(self, state: Lots, first: int, end: int) -> NDArray[np.int64]:
         """Write rows [first, end) into `state`, the lots of each of `levels`; return the places written."""
-        places = np.searchsorted(self.levels, self.keys[first:end])
+        places = self.places(self.keys[first:end])
         state[places] = self.lots[first:end]  # of a place that is written twice the last value stays
         return places
 

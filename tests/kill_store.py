@@ -33,7 +33,7 @@ LONG = 86_400_000_000  # us of a day
 DAYS = ("2023-04-05", "2023-04-06", "2023-04-07")
 WORKER = """
 import os, sys
-import framework.data.store_group, framework.data.store_import, framework.data.store_rows
+import framework.data.store_csv, framework.data.store_rows
 from framework.data import Store
 
 def work(store, files):
@@ -109,9 +109,9 @@ class Field:
         parent.stdin.write("\n")
         parent.stdin.flush()
         child = int(parent.stdout.readline())
-        begun, wait = time.monotonic(), self.rng.uniform(0.0, 0.5)
+        begun, wait = time.monotonic(), self.rng.uniform(0.0, 0.3)
         steps = self.rng.randrange(100)  # times it is seen at writing
-        while time.monotonic() - begun < wait or (steps and time.monotonic() - begun < 1.0):
+        while time.monotonic() - begun < wait or (steps and time.monotonic() - begun < 0.6):
             steps -= steps > 0 and self.writes()
         os.kill(child, signal.SIGKILL)
         told = list(iter(parent.stdout.readline, f"end {signal.SIGKILL:d}\n"))

@@ -1,4 +1,4 @@
-"""The store: real files in and out, other programs' readers, names, groups, two writers, commands."""
+"""The store: real files in and out, other programs' readers, names, groups, two writers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from framework.cli import main as sheepfold
 from framework.data import Store
 from framework.data.rows import ContentHash, dtypes
 from framework.data.schema import COLUMNS, KINDS, TickFile, described
 from framework.errors import ConfigError, DataError
-from tests.tick_files import DAY, WHAT, T, csv_text, save, trade
+from tests.tick_files import T, csv_text, save, trade
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("demo", "tardis-form", "tardis-real")
@@ -169,26 +168,42 @@ def test_a_writer_that_was_slower_asks_again(tmp_path: Path, monkeypatch: pytest
     assert now["price"].to_list() == [1.75]
 
 
+CHILDREN = """
+import os, sys
+import framework.data.store_csv
+from framework.data import Store
+from framework.errors import DataError
+
+go, start = os.pipe()
+children = {}
+for file in sys.argv[2:]:
+    if not (child := os.fork()):
+        os.close(start)
+        os.read(go, 1)
+        try:
+            how = Store(sys.argv[1]).add_csv(file)[0].how
+        except DataError as error:
+            how = "refused" if "from another file" in str(error) else "failed"
+        os._exit(("added", "same", "refused", "failed").index(how))
+    children[child] = file
+os.close(start)  # all begin now
+print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_processes_at_once(tmp_path: Path) -> None:
     """Two import one file of a day, one another file of it: one of the files is the day, whole."""
     rows = [trade(T + i, id=str(i)) for i in range(2000)]
     one, other = made(tmp_path / "a", *rows), made(tmp_path / "b", *rows, trade(T + 5000))
+    words = [sys.executable, "-c", CHILDREN, str(tmp_path / "store"), *map(str, (one, other, one))]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "framework", "data", "import", "--store", str(tmp_path / "store")]
-    running = [
-        subprocess.Popen([*command, str(file)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for file in (one, other, one)
-    ]
-    said = [b"".join(process.communicate()).split()[0].decode() for process in running]
-    codes = [process.returncode for process in running]
-    store = Store(tmp_path / "store")
-    assert store.verify() == []
-    (part,) = store.parts()
-    first = part.rows == 2000
-    assert sorted(said) == (
-        ["added", "same", "sheepfold:"] if first else ["added", "sheepfold:", "sheepfold:"]
-    )
-    assert sorted(codes) == ([0, 0, 3] if first else [0, 3, 3])
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    added, same, refused = (str(n) for n in range(3))
+    (part,) = Store(tmp_path / "store").parts()
+    assert Store(tmp_path / "store").verify() == []
+    wanted = [added, same, refused] if part.rows == 2000 else [added, refused, refused]
+    assert sorted(done.stdout.split()) == wanted, done.stderr
 
 
 def test_folders_of_symbols(tmp_path: Path) -> None:
@@ -262,74 +277,3 @@ def test_files_of_many_symbols(tmp_path: Path) -> None:
     assert everything(store.folder) == before
     (empty,) = Store(tmp_path / "other").add_csv(group(tmp_path))
     assert (empty.part.symbol, empty.part.rows) == ("PERPETUALS", 0)
-
-
-def test_frames_that_are_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    day = 86_400_000_000
-    for frames, words in (
-        ([frame(local_timestamp=T + day)], "outside 2023-04-05"),
-        ([frame(), frame(local_timestamp=T - 1)], "row 2: local_timestamp goes back"),
-        ([frame().drop("id")], "lacks id"),
-        ([frame(), frame(id="é")], "row 2: id = 'é'"),
-        ([frame(price=float("nan"))], "row 1: price = nan"),
-        ([frame(amount=None)], "row 1: amount = None"),
-    ):
-        with pytest.raises(DataError, match=words):
-            store.add_frame(*KEY, frames, source="test")
-    with pytest.raises(ConfigError, match="no UTC midnight"):
-        store.add_frame(*KEY[:3], DAY * 1000 + 1, [frame()], source="test")
-    assert list(everything(store.folder)) == ["store.json"]
-    part = store.add_frame(*KEY, [frame(), frame(price=1.25)], source="test", remarks=["made"])
-    assert (part.rows, part.tick_size, part.remarks) == (2, 0.01, ("made",))
-    with pytest.raises(DataError, match="is there from test"):
-        store.add_frame(*KEY, [frame()], source="test")
-
-
-def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store, file = str(tmp_path / "store"), made(tmp_path / "a", trade(), trade(T + 1, price=1.25))
-    bad = made(tmp_path / "b", trade(price="x"), name="made,CCC")
-
-    def run(*words: str) -> tuple[int, str]:
-        code = sheepfold(["data", *words, "--store", store])
-        return code, "".join(capsys.readouterr())
-
-    assert run("import", str(file), str(bad))[0] == 3
-    code, said = run("import", str(file))
-    assert (code, said.split()[0]) == (0, "same")
-    assert run("import", str(tmp_path / "none.csv"))[0] == 3
-    code, said = run("ls")
-    assert code == 0
-    assert "made:AAABBB" in said
-    assert run("ls", "made:AAABBX")[0] == 3
-    assert run("ls", "AAABBB")[0] == 2
-    assert run("verify")[0] == 0
-    out = tmp_path / "out"
-    assert run("export", "made:AAABBB", str(out))[0] == 0
-    assert_frame_equal(content(out / file.name), content(file))
-    (part,) = Store(store).parts()
-    part.path.write_bytes(part.path.read_bytes()[:-1])
-    code, said = run("verify")
-    assert code == 3
-    assert "sheepfold data rm made:AAABBB" in said
-    assert run("export", "made:AAABBB", str(out))[0] == 3
-    assert run("rm", "made:AAABBB")[0] == 0
-    assert Store(store).parts() == []
-    assert run("import", str(file))[0] == 0
-
-
-def test_a_store_of_another_format(tmp_path: Path) -> None:
-    (tmp_path / "store.json").write_text('{"format": 2}')
-    with pytest.raises(DataError, match="is of format 2"):
-        Store(tmp_path)
-
-
-def test_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHEEPFOLD_STORE", str(tmp_path / "a"))
-    assert Store().folder == tmp_path / "a"
-    monkeypatch.delenv("SHEEPFOLD_STORE")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "b"))
-    store = Store()
-    assert store.folder == tmp_path / "b" / "sheepfold" / "data"
-    store.add_csv(made(tmp_path / "in", trade()), instrument=WHAT)
-    assert oct(store.folder.stat().st_mode)[-3:] == "700"

@@ -266,7 +266,7 @@ def apply_row(t, c, row):
         heap_price(t, c, place)
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def build(address):
     """Apply the rows of a block to the levels and write every message that ended."""
     t = build_at(address)
@@ -301,7 +301,7 @@ def build(address):
     return DONE
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def finish(address):
     """Write the last message."""
     t = build_at(address)
@@ -311,7 +311,7 @@ def finish(address):
     return DONE
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def move_levels(address):
     """Move the levels that live or belong to this message into the spare table; build the heaps anew."""
     t = build_at(address)
@@ -334,7 +334,7 @@ def move_levels(address):
     return used
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def heap_all(address):
     """Put the price of every living level into its heap."""
     t = build_at(address)

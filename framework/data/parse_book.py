@@ -53,7 +53,7 @@ def change(f, c, i, row):
     return line_end(f, i)
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def read_changes(address):
     """Read rows of incremental_book_L2."""
     f = feed_at(address)
@@ -131,7 +131,7 @@ def levels(f, c, i, n):
     return line_end(f, i)
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def read_levels(address):
     """Read rows of quotes, book_ticker or book_snapshot_N."""
     f = feed_at(address)

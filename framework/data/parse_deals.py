@@ -89,7 +89,7 @@ def deal(f, c, i, row):
     return i
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def read_deals(address):
     """Read rows of trades or liquidations."""
     f = feed_at(address)

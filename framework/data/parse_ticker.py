@@ -76,7 +76,7 @@ def ticks(f, c, i, n):
     return line_end(f, i)
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def read_ticks(address):
     """Read rows of derivative_ticker."""
     f = feed_at(address)

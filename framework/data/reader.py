@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -121,16 +122,17 @@ class Reader:
         before = int(c["local"])
         self.first = 0
         rest = read_header(file, digest)
-        for block in rest.blocks:
-            kept, cut = len(rest.kept), block.rfind(b"\n") + 1  # the line that was kept has no end yet
-            self.text[:kept] = np.frombuffer(rest.kept, np.uint8)
-            self.text[kept : kept + len(block)] = np.frombuffer(block, np.uint8)
-            rest.kept = block[cut:] if cut else rest.kept + block
-            c["pos"], c["end"], c["last"] = 0, kept + cut if cut else 0, -1
-            self.run(place, taker)
-            yield
-            if len(rest.kept) > LONGEST:
-                break
+        with closing(rest.blocks) as pieces:  # its thread ends with it
+            for block in pieces:
+                kept, cut = len(rest.kept), block.rfind(b"\n") + 1  # the line that was kept has no end yet
+                self.text[:kept] = np.frombuffer(rest.kept, np.uint8)
+                self.text[kept : kept + len(block)] = np.frombuffer(block, np.uint8)
+                rest.kept = block[cut:] if cut else rest.kept + block
+                c["pos"], c["end"], c["last"] = 0, kept + cut if cut else 0, -1
+                self.run(place, taker)
+                yield
+                if len(rest.kept) > LONGEST:
+                    break
         if rest.kept:
             place.row += 1
             if len(rest.kept) > LONGEST:
@@ -220,7 +222,7 @@ def read_header(file: TickFile, digest: Any = None) -> Rest:
             break
     line, newline, rest = start.partition(b"\n")
     if not start:
-        return Rest(b"", iter(()))
+        return Rest(b"", chained(b"", ()))
     check_header(line[: LONGEST // 16], file.kind, file.path)
     if not newline:
         raise DataError(f"{file.path}: the header has no line end: the file is cut off; download it again")

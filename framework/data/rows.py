@@ -125,7 +125,7 @@ class Columns:
             return made.replace("", None) if "\n\n" in f"\n{text}\n" else made
         values = np.concatenate(parts) if parts else np.zeros(0)
         if name == "side":
-            return pl.Series(name, kind.categories.to_list(), kind).gather(values.astype(np.int64))
+            return pl.Series(name, kind.categories.to_list(), kind).gather(values.astype(np.uint32))
         if name == "funding_timestamp":
             return pl.Series(name, values, nan_to_null=True).cast(pl.Int64).cast(kind)
         if name in TIMES:
@@ -292,7 +292,7 @@ def values_of(column: pl.Series) -> Any:
     import polars as pl
 
     if column.dtype == pl.String:
-        return "\n".join(column.fill_null("").to_list()).encode() + b"\n"
+        return str(column.fill_null("").str.join("\n").item()).encode() + b"\n"
     if isinstance(column.dtype, pl.Enum):
         return np.ascontiguousarray(column.to_physical().to_numpy().astype("u1")).data
     if column.dtype == pl.Boolean:

@@ -165,7 +165,7 @@ class Store:
             A file or row that cannot be trusted, a day that is there from another file, a full disk: nothing
             of that file is stored; files before it are.
         """
-        from framework.data.store_group import add_csv
+        from framework.data.store_csv import add_csv
 
         return add_csv(self, files, replace, instrument)
 

@@ -1,4 +1,4 @@
-"""Files and folders into the store; of files of many symbols (PERPETUALS ...) all symbols, or none."""
+"""Files of many symbols (PERPETUALS ...) into the store: all of their symbols, or none."""
 
 from __future__ import annotations
 
@@ -12,44 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from framework.data.blocks import blocks
-from framework.data.schema import TickFile, as_list, check_path, described
+from framework.data.schema import TickFile
 from framework.data.store_commit import WRITERS, Staged, commit, day_path, writer
 from framework.data.store_files import alone, locked, staging
-from framework.data.store_import import (
-    Added,
-    add_file,
-    files_below,
-    key_of,
-    reading_of,
-    stage_file,
-    standing,
-)
+from framework.data.store_import import Added, add_file, key_of, reading_of, stage_file, standing
 from framework.errors import ConfigError, DataError
-from framework.instruments import Instrument
 
 if TYPE_CHECKING:
     from framework.data.store import Store
 
-GROUPED = ("PERPETUALS", "FUTURES", "OPTIONS", "SPOT")  # names of files that hold many symbols
 ROWS = 100_000  # that are kept until they are written to the files of their symbols
-
-
-def add_csv(store: Store, files: Any, replace: bool, instrument: Instrument | str | None) -> list[Added]:
-    """See `Store.add_csv`."""
-    store.prepare()
-    found: list[TickFile] = []
-    for path in as_list(files):
-        if isinstance(path, str | Path) and Path(path).is_dir():
-            found += files_below(Path(path))
-        else:
-            found.append(described(check_path(path)))
-    added = []
-    for file in found:
-        if file.instrument is not None and file.instrument[1] in GROUPED:
-            added += add_group(store, file, replace, instrument)
-        else:
-            added.append(add_file(store, file, replace, instrument))
-    return added
 
 
 def add_group(store: Store, file: TickFile, replace: bool, instrument: Any) -> list[Added]:

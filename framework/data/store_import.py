@@ -1,4 +1,4 @@
-"""Files of Tardis into the store."""
+"""One file of Tardis into the store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from framework.data.rebuild import PACKED, DayPack
 from framework.data.rows import Reading
-from framework.data.schema import TickFile, described, from_folder
+from framework.data.schema import TickFile
 from framework.data.store_commit import Facts, Staged, commit, day_path, stage, stage_pack, writer
 from framework.data.store_files import file_hash, staging
 from framework.data.store_parts import Key, Part, old_path
 from framework.data.tardis_csv import first_row
-from framework.errors import ConfigError, DataError
+from framework.errors import DataError
 from framework.instruments import Instrument
 from framework.times import DAY, MICROSECOND
 
 if TYPE_CHECKING:
     from framework.data.store import Store
+
 
 @dataclass(frozen=True)
 class Added:
@@ -27,20 +28,6 @@ class Added:
 
     part: Part
     how: str
-
-
-def files_below(folder: Path) -> list[TickFile]:
-    """Return the tick files below a folder, of any instrument."""
-    names = sorted(p for p in folder.rglob("*") if p.name.endswith((".csv", ".csv.gz")) and p.is_file())
-    found = []
-    for path in names:
-        try:
-            found.append(described(path))
-        except ConfigError:
-            continue
-    if not found:
-        from_folder(folder, None, None)  # says what names look like
-    return found
 
 
 def add_file(store: Store, file: TickFile, replace: bool, instrument: Instrument | str | None) -> Added:
@@ -129,4 +116,4 @@ def first_day(file: TickFile) -> int:
     return int(cells[3]) * MICROSECOND // DAY * DAY
 
 
-__all__ = ["Added", "add_file", "files_below", "key_of", "reading_of", "stage_file", "standing"]
+__all__ = ["Added", "add_file", "key_of", "reading_of", "stage_file", "standing"]

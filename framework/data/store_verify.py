@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def write_csv(store: Store, part: Part, path: Path) -> int:
     """Write a day as Tardis csv; see `Store.write_csv`."""
     import polars as pl
 
-    make: Any = gzip.open if path.name.endswith(".gz") else open
+    make: Any = partial(gzip.open, compresslevel=6) if path.name.endswith(".gz") else open
     new = new_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

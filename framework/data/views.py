@@ -103,7 +103,7 @@ def compare(t, c, side):
             write(t, c, tick, side, UNKNOWN if full and beyond else 0)
 
 
-@entry("int64(int64)")
+@entry("int64(int64)", nogil=True)
 def compare_rows(address):
     """Write one message for each row of a block."""
     t = views_at(address)
