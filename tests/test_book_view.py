@@ -144,7 +144,7 @@ def test_a_view_keeps_what_it_showed_when_time_goes_on():
         View(tick_market(trades=[(ms(0), ms(0), 99, 1, 1)]), ms(0)).book()
     with pytest.raises(ConfigError, match="made:AAA has none here"):
         view.trades(3)
-    with pytest.raises(ConfigError, match="at least one trade"):
+    with pytest.raises(ConfigError, match="one trade at least"):
         View(tick_market(trades=[(ms(0), ms(0), 99, 1, 1)]), ms(0)).trades(0)
     with pytest.raises(ConfigError, match="is none of this market's"):
         view.book(1)

@@ -155,7 +155,7 @@ def csv_frames(file: TickFile, what: Instrument | None) -> Iterator[pl.DataFrame
     found = first_row(file)
     if found is None:
         place = Place(file.path, file.kind, "", "", row=1)
-        if any(read_header(file, place).blocks):
+        if any(read_header(file).blocks):
             raise place.error("is an empty line; the file is damaged, download it again")
         return
     check_names(file, *found)
