@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from framework.data import download
+from framework.data.tardis_http import Patience
 from framework.data.tardis_names import Wanted, dataset_symbol, file_name
 from framework.errors import ConfigError
 from framework.times import parse_time
@@ -156,3 +159,21 @@ def test_a_small_disk_gets_full_in_the_middle_of_a_file(bench: Bench) -> None:
         assert bench.get(to=small).complete
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_service_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens: a few attempts at the first file, none at the others, and a near name."""
+    with socket.socket() as taken:  # bound and not listening: every connection is refused
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        monkeypatch.setenv("TARDIS_DATASETS_URL", url)
+        monkeypatch.setenv("TARDIS_API_URL", url)
+        said: list[str] = []
+        done = download(
+            "binance-future", "BTCUSDT", "trades", "2024-02-01", "2024-02-09", key="k", store=tmp_path,
+            patience=Patience(unit=0.001), say=said.append,
+        )  # fmt: skip
+    assert len(done.failures) == 8
+    assert sum("(4 attempts)" in failure.words for failure in done.failures) == 1
+    assert sum("does not answer" in failure.words for failure in done.failures) == 7
+    assert any("binance-futures" in line for line in said)

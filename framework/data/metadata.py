@@ -159,6 +159,9 @@ def exchange(venue: str, *, store: str | Path | None = None, say: Say | None = N
             raise ConfigError(f"venue: Tardis has no exchange {venue!r}; {hint}") from None
         kept = read_kept(path)
         how = "what it said before is used" if kept else "what is asked for is not checked"
+        known = list(symbols.venue_names())
+        if not kept and venue not in known:
+            how += f", and {venue!r} is no exchange known here; {near(venue, known)}"
         if say is not None:
             say(f"metadata of {venue} could not be had ({error}); {how}")
         return None if kept is None else Exchange(venue, mapping(kept))

@@ -21,7 +21,7 @@ from framework.data.tardis_files import (
     check_inside,
     sweep,
 )
-from framework.data.tardis_http import MOST_WAITING, Client, Failed, Patience
+from framework.data.tardis_http import MOST_WAITING, UNHEARD, Client, Failed, Patience
 from framework.data.tardis_names import KEY_VARIABLE, Base, Wanted
 from framework.data.tardis_progress import Meter
 from framework.errors import ConfigError
@@ -170,6 +170,10 @@ class Fetcher:
                 if failed.is_final or bad >= BAD_BODIES or attempt == self.patience.tries:
                     tries = f" ({attempt} attempts)" if attempt > 1 else ""
                     raise Failed(f"{failed}{tries}", failed.status, failed.after, final=True) from None
+                if attempt >= UNHEARD and not client.is_there:
+                    host = self.base.origin[1]
+                    self.stopped = f"{host} does not answer ({failed}); check the network and the URL"
+                    raise Failed(f"{failed} ({attempt} attempts)", final=True) from None
                 if waited > MOST_WAITING * self.patience.unit:
                     raise Failed(f"{failed} (given up after {attempt} attempts)", failed.status) from None
                 self.say(f"{wanted}: {failed}; again in {pause:.0f} s")

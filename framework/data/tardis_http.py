@@ -23,6 +23,7 @@ TRIES = 30
 QUOTA_SECONDS = 300.0  # a longer Retry-After means that the plan's quota is used up
 MOST_WAITING = 3_600.0  # s of waits for one file, all together
 REDIRECTS = 5
+UNHEARD = 4  # attempts at a service that has never answered
 MOST_ERROR = 65_536  # bytes of an error's body that are read
 LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 AGENT = "Mozilla/5.0 (compatible; sheepfold)"  # the form that gateways before such services let through
@@ -83,6 +84,7 @@ class Client:
         import httpx  # late: whoever downloads nothing needs no HTTP library
 
         self.base, self.key, self.patience = base, key, patience
+        self.is_there = False  # the service has answered, if only with an error
         self._errors = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
         for name in LOGGERS:  # a server may echo the key in a header or a reason phrase
             log = logging.getLogger(name)
@@ -115,6 +117,7 @@ class Client:
             for _ in range(REDIRECTS + 1):
                 request = self._client.build_request(method, url, headers=self._headers(url))
                 response = await self._client.send(request, stream=True)
+                self.is_there = True
                 try:
                     if not response.has_redirect_location:
                         if response.status_code != 200:
