@@ -246,10 +246,11 @@ def replay_lines(found: dict[str, Any]) -> list[str]:
     out = []
     for days in ("1 day", f"{found['copies']} days"):
         memory, streamed = (found[f"{days}, {how}"] for how in ("memory", "streamed"))
+        more = streamed["wall_min_s"] / memory["wall_min_s"] - 1.0
         out.append(
             f"* compiled maker, {days}: in memory {memory['wall_min_s']:.3f} s, streamed from the store "
-            f"{streamed['wall_min_s']:.3f} s ({streamed['wall_min_s'] / memory['wall_min_s'] - 1.0:+.0%}; CPU "
-            f"s {memory['cpu_min_s']:.3f} and {streamed['cpu_min_s']:.3f})"
+            f"{streamed['wall_min_s']:.3f} s ({more:+.0%}; CPU s {memory['cpu_min_s']:.3f} and "
+            f"{streamed['cpu_min_s']:.3f})"
         )
     few, many = (found[f"memory of {days}"] for days in (1, found["copies"]))
     rows = found["events"] * found["copies"]
