@@ -95,7 +95,7 @@ def read_part(path: Path, day: int) -> Part:
 def damaged(part: Part, what: str) -> DataError:
     """Return the error for a file of the store that cannot be used."""
     return DataError(
-        f"{part.path}: {what}; import it again: sheepfold data rm {part.id} --kind {part.kind} "
+        f"{part.path}: {what}; import it again: sheepfold data rm {part.id} --kinds {part.kind} "
         f"--from {day_name(part.day)} --to {day_name(part.day + DAY)}, then sheepfold data import"
     )
 
