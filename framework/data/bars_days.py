@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from framework import symbols
 from framework.data.bars import Trades
@@ -29,7 +29,7 @@ class Day:
     source: Any
 
 
-class Days:
+class Days(Protocol):
     """Where the days of one instrument's trades lie."""
 
     id: str
@@ -37,15 +37,15 @@ class Days:
 
     def read(self, chosen: Sequence[Day], take: Take) -> None:
         """Give `take` the trades of days, chunk by chunk, until it returns False."""
-        raise NotImplementedError
+        ...
 
     def refine(self, finer: Finer) -> None:
         """Read with a finer grid the next time."""
-        raise NotImplementedError
+        ...
 
     def of_kinds(self, kinds: Sequence[str]) -> dict[str, list[Day]]:
         """Return the days of other kinds."""
-        raise NotImplementedError
+        ...
 
 
 def source_of(venue: str, symbol: str, store: Any, files: Any) -> Days:

@@ -27,7 +27,6 @@ Rows = NDArray[Any]
 GROUP = 1 << 18  # rows of a frame, and of a row group in the store
 DEALS = ("trades", "liquidations")
 TIMES = ("timestamp", "local_timestamp", "funding_timestamp")
-TICKER_FIRST = "funding_timestamp"
 BOOK_SIDES, TAKER_SIDES = ("bid", "ask"), ("unknown", "buy", "sell")
 
 
