@@ -65,6 +65,9 @@ class Decision:
     problems: tuple[str, ...]
     repairs: tuple[str, ...]
     model: str  # the model that was asked
+    waited_ns: int = 0  # lost to failed attempts and to waiting between them
+    sample: int = 0  # index among the answers to one prompt
+    tries: int = 0  # earlier turns that had to be repaired
 
     @property
     def arrival_ts(self) -> int:
