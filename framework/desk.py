@@ -2,7 +2,8 @@
 
 A question of the market can be asked before the run; one that shows the account cannot. Its times are known,
 though, so they stand as rows among the signals: at such a row the engine wakes the plain driver, the question
-is asked, and its answer is put in its place by its time of arrival.
+is asked, and its answer is put in its place by its time of arrival. (One that takes no time at all is here
+after the equity row and the hooks of signals of that moment.)
 """
 
 from __future__ import annotations
