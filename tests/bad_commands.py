@@ -20,7 +20,8 @@ CODE = {
     "nohook.py": "class A(Strategy):\n    def on_bars(self, bar, broker):\n        pass\n",
     "none.py": "x = 1\n",
     "idle.py": "class A(Strategy):\n    def setup(self):\n        self.n = 0\n",
-    "folio.py": "class A(Strategy):\n    def ask(self, view): pass\n    def ask_portfolio(self, view, broker): pass\n",
+    "folio.py": "class A(Strategy):\n    def ask(self, view): pass\n"
+    "    def ask_portfolio(self, view, broker): pass\n",
     "exits.py": "import sys\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n        sys.exit(3)\n",
     "exits_first.py": "import sys\nclass A(Strategy):\n    def setup(self):\n        sys.exit()\n"
     "    def on_bar(self, bar, broker):\n        pass\n",
