@@ -278,10 +278,12 @@ class HolySheep:
         self.spent.add(tokens, cost)
 
     def _open_wire(self) -> Wire:
+        from framework.llm.transport import Timeouts
         from framework.llm.wire import Wire
 
         if self._wire is None:
-            self._wire = Wire(self.url, timeout=self.timeout, retries=self.retries, loopback=self._loopback)
+            timeouts = Timeouts.of(self.timeout)
+            self._wire = Wire(self.url, timeouts=timeouts, retries=self.retries, loopback=self._loopback)
         self._wire.retries = 0 if self._patience.is_lost else self.retries
         return self._wire
 
