@@ -51,7 +51,10 @@ class Bench:
         return server
 
     def client(self, **options: Any) -> HolySheep:
-        usual: dict[str, Any] = {"record": True, "store": self.store, "timeout": 5.0, "concurrency": 1}
+        """Return a client that records one at a time, without repairs or ladder, unless told otherwise."""
+        usual: dict[str, Any] = {"mode": "record" if options.pop("record", True) else "replay",
+                                 "store": self.store, "timeout": 5.0, "concurrency": 1, "repairs": 0,
+                                 "response_format": "json_object", "canary": False}  # fmt: skip
         return HolySheep(**(usual | options))
 
     def decide(self, prompts: list[Prompt], **options: Any) -> list[Decision]:

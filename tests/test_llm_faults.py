@@ -10,7 +10,6 @@ import tracemalloc
 import pytest
 
 from framework.errors import CacheMiss, VenueError
-from framework.llm import prices
 from framework.llm.record import Record
 from framework.llm.transport import Timeouts, Transport
 from framework.llm.wire import Unanswered, Wire
@@ -189,7 +188,7 @@ def test_what_a_run_spent_can_be_told(bench: Bench) -> None:
         spent = client.spent
         assert (spent.answers, spent.input_tokens, spent.output_tokens, spent.estimated) == (2, 1600, 300, 0)
         assert spent.usd == client.spent_usd == pytest.approx(sum(d.cost for d in decisions))
-        assert spent.prices_date == prices.READ
+        assert spent.prices_date == "2026-11-23"
         assert spent.prices.startswith("holysheep.ai articles")
     with bench.client(record=False, price_in=1.0) as client:
         client.decide([prompts_of(1)[0]])
