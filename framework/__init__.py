@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from framework.market_book import BookView, book_at
     from framework.options import Costs, Fills, Latency, Risk
     from framework.questions import market_brief
+    from framework.replies import Replies
     from framework.research.fidelity import fidelity
     from framework.research.proofs import check_lookahead
     from framework.research.sweep import sweep
@@ -35,7 +36,7 @@ _HOME = {
     "book_at": "market_book", "check_lookahead": "research.proofs",
     "check_strategy": "testing.rehearsal", "compiled": "strategy", "fidelity": "research.fidelity",
     "from_tardis": "data.tardis_csv", "load": "data.loading", "market_brief": "questions",
-    "replay_orders": "backtest", "sweep": "research.sweep",
+    "Replies": "replies", "replay_orders": "backtest", "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Instrument",
     "Latency",
     "Market",
+    "Replies",
     "Result",
     "Risk",
     "Rules",
