@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from framework.deliver import YES, deliver
 from framework.errors import ConfigError, FrameworkError
-from framework.llm.decision import Decision, Prompt, signal_rows
+from framework.llm.decision import Decision, Prompt
 from framework.plan import Plan
-from framework.questions import check_analyst, prompts_of
+from framework.questions import check_analyst, prompts_of, stand_in
+from framework.replies import Replies
 from framework.research.grid import Params
 from framework.run import fresh, told
 from framework.strategy import Analyst, Strategy, parameters_of
@@ -47,24 +49,24 @@ class Point:
     params: Params
     told: Told | None = None
     error: str | None = None  # why its questions could not be made
-    analyst: Analyst | None = field(default=None, repr=False)  # for the table's columns only
+    analyst: Analyst | None = field(default=None, repr=False)
 
     def bare(self) -> Point:
         """Return the point without its analyst: what a worker gets holds neither key nor connection."""
-        return Point(self.params, self.told, self.error)
+        return replace(self, analyst=None)
 
 
 @dataclass(frozen=True)
 class Inquiry:
-    """Everything the sets of a sweep want to know, each prompt once.
-
-    `due` decisions are taken from `prompts`; `plans` has the plan of each analyst that can price itself (see
-    `HolySheep.plan`).
-    """
+    """Everything the sets of a sweep want to know: `due` decisions, each of one of `prompts`."""
 
     prompts: Sequence[Prompt]
     due: int
-    plans: tuple[Any, ...] = ()
+    analysts: tuple[Any, ...]
+
+    def plans(self) -> list[Any]:
+        """Return the plan of each analyst that can price itself, see `HolySheep.plan`."""
+        return [one.plan(self.prompts) for one in self.analysts if hasattr(one, "plan")]
 
     @property
     def words(self) -> str:
@@ -111,24 +113,22 @@ def points_of(
     FrameworkError
         What an analyst raises: a miss, a budget that is used up, a relay that refuses.
     """
-    if not asks(cls, plan):
-        return [Point(params, analyst=one) for one in analysts for params in sets]
     for one in analysts:
         check_analyst(one)
+    if not asks(cls, plan):
+        return [Point(params, analyst=one) for one in analysts for params in sets]
     catalogue, group_of = Catalogue(), grouping(cls)
     for params in sets:
         if (group := group_of(params)) not in catalogue.groups:
             catalogue.add(group, lambda params=params: asked_by(cls, params, plan))  # type: ignore[misc]
     sizes = [len(found) for p in sets if not isinstance(found := catalogue.groups[group_of(p)], str)]
     asked = [one or stand_in() for one in analysts]
-    makers = [getattr(one, "plan", None) for one in asked]
-    plans = tuple(make(catalogue.prompts) for make in makers if make is not None)
-    inquiry = Inquiry(catalogue.prompts, sum(sizes) * len(asked), plans)
+    inquiry = Inquiry(catalogue.prompts, sum(sizes) * len(asked), tuple(asked))
     if confirm is not None and confirm(inquiry) is False:
         raise ConfigError(f"nothing was asked: {inquiry.words}, and it was not confirmed")
     points = []
     for one in asked:
-        told_by = answered(catalogue, one)
+        told_by = answered(catalogue, one, plan.replies)
         points += [point(params, told_by[group_of(params)], one) for params in sets]
     return points
 
@@ -136,13 +136,6 @@ def points_of(
 def asks(cls: type[Strategy], plan: Plan) -> bool:
     """True when the sets ask an analyst: the class has `ask`, and the market brings no signals of its own."""
     return callable(getattr(cls, "ask", None)) and not len(plan.market.signals)
-
-
-def stand_in() -> Analyst:
-    """Return who answers when nobody was named."""
-    from framework.llm.rules import Rules
-
-    return Rules()
 
 
 def point(params: Params, found: Told | str, analyst: Analyst) -> Point:
@@ -163,19 +156,19 @@ def asked_by(cls: type[Strategy], params: Params, plan: Plan) -> list[Prompt]:
         raise told(cls, error) from error
 
 
-def answered(catalogue: Catalogue, analyst: Analyst) -> dict[Any, Told | str]:
+def answered(catalogue: Catalogue, analyst: Analyst, replies: Replies) -> dict[Any, Told | str]:
     """Ask everything once and return what each group was told."""
-    decisions = list(analyst.decide(catalogue.prompts))
+    decisions = list(analyst.decide(catalogue.prompts)) if catalogue.prompts else []
     return {
-        group: found if isinstance(found, str) else rows([decisions[i] for i in found.tolist()])
+        group: found if isinstance(found, str) else rows([decisions[i] for i in found.tolist()], replies)
         for group, found in catalogue.groups.items()
     }
 
 
-def rows(decisions: Sequence[Decision]) -> Told:
-    """Return decisions as what a worker needs of them."""
-    valid, missing = (sum(d.status == word for d in decisions) for word in ("ok", "missing"))
-    return Told(signal_rows(decisions), valid, missing)
+def rows(decisions: Sequence[Decision], replies: Replies) -> Told:
+    """Return decisions as what a worker needs of them: when each arrives, and how many count."""
+    signals, words = deliver(decisions, replies)
+    return Told(signals, words.count(YES), sum(d.status == "missing" for d in decisions))
 
 
 def grouping(cls: type[Strategy]) -> Callable[[Params], Any]:

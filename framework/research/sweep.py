@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from framework import metrics as measures
 from framework.engine import translate
@@ -21,11 +20,12 @@ from framework.jit import jit_enabled
 from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
+from framework.questions import Answers
 from framework.report.definitions import DEFINITIONS
 from framework.research.grid import Params, grid, sort_keywords
-from framework.research.inquiry import Inquiry, Point, points_of
+from framework.research.inquiry import Inquiry, Point, Told, points_of
 from framework.run import class_of, fresh, run
-from framework.strategy import Analyst, Strategy, parameters_of
+from framework.strategy import Analyst, Strategy, asks_portfolio, parameters_of
 
 Row = dict[str, Any]
 ALWAYS = ("final_equity", "max_drawdown")
@@ -104,11 +104,23 @@ def sweep(
     job, threads = Job(cls, make_plan(market, **options), wanted), workers_of(workers)
     points = points_of(cls, job.plan, sets, each(analyst), confirm)
     rows: list[Row] = []
-    for part in run_all(job, [one.bare() for one in points], executor, threads):
+    for part in run_all(job, for_workers(cls, points, executor), executor, threads):
         rows += part
         if progress is not None:
             progress(len(rows), len(points))
     return table(cls, points, rows, wanted, isinstance(analyst, (list, tuple)))
+
+
+def for_workers(cls: type[Strategy], points: list[Point], executor: Executor | None) -> list[Point]:
+    """Return what workers get: answers and nobody to ask, unless a class asks in the middle of its runs."""
+    if not asks_portfolio(cls):
+        return [one.bare() for one in points]
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+        raise ConfigError(
+            f"executor: {cls.__name__} asks in the middle of its runs, and other processes hold no analyst; "
+            "leave executor away"
+        )
+    return points
 
 
 def each(analyst: Any) -> list[Any]:
@@ -156,10 +168,15 @@ class Job:
         """Backtest one set and keep nothing of it but its row."""
         if point.error is not None:
             return {"error": point.error}
-        asked = point.told
+        asked: Told | Answers | None = point.told
         try:
-            plan = self.plan if asked is None else with_signals(self.plan, asked.signals)
-            outcome = Outcome(run(self.cls, point.params, plan, None, None, self.code))
+            plan = with_answers(self.plan, point)
+            tables = run(self.cls, point.params, plan, None, None, self.code)
+            if tables.desk is not None:  # asked in the middle of the run
+                heard = tables.desk.answers()
+                asked, tables.source = heard, plan.with_answers(heard).market
+                tables.market = tables.source
+            outcome = Outcome(tables)
             found = outcome.metrics(asked.coverage if asked else None) if self.metrics else always(outcome)
         except FrameworkError as error:
             if "cannot be compiled" in str(error):
@@ -184,9 +201,11 @@ class Job:
         return translate.translate(made, self.plan.market.is_ticks)
 
 
-def with_signals(plan: Plan, signals: NDArray[Any]) -> Plan:
-    """Return the plan over a market that carries these answers."""
-    return replace(plan, market=replace(plan.market, signals=signals))
+def with_answers(plan: Plan, point: Point) -> Plan:
+    """Return the plan over a market that carries a point's answers, or with who answers in the run."""
+    if point.told is None:
+        return plan if point.analyst is None else replace(plan, analyst=point.analyst)
+    return replace(plan, market=replace(plan.market, signals=point.told.signals))
 
 
 def always(outcome: Outcome) -> dict[str, float]:
