@@ -93,6 +93,7 @@ class Confirmed:
     """An analyst that has its questions planned, priced and confirmed first; it is the other in all else."""
 
     def __init__(self, analyst: Analyst, job: Job, say: Say) -> None:
+        self.name, self.model, self.stand_in = analyst.name, analyst.model, analyst.stand_in
         self._analyst, self._job, self._say = analyst, job, say
 
     def __getattr__(self, name: str) -> Any:
@@ -110,13 +111,10 @@ def with_consent(job: Job, cls: type[Strategy], analyst: Analyst | None, say: Sa
     """Return the analyst of a backtest: one that spends shows its plan first, and waits for a yes."""
     from framework.strategy import asks_portfolio
 
-    if analyst is None or not is_recording(job):
+    need_limit(job, cls)
+    if analyst is None or not is_recording(job) or asks_portfolio(cls):
         return analyst
-    if asks_portfolio(cls):
-        need_limit(job, cls)
-        return analyst
-    confirmed: Any = Confirmed(analyst, job, say)
-    return confirmed
+    return Confirmed(analyst, job, say)
 
 
 def is_recording(job: Job) -> bool:
