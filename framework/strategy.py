@@ -320,10 +320,7 @@ def asks_portfolio(cls: type[Strategy]) -> bool:
     if not callable(getattr(cls, "ask_portfolio", None)):
         return False
     if cls.compiled:
-        raise StrategyError(
-            f"{cls.__name__}.ask_portfolio is asked in the middle of a run, in plain Python: leave @compiled "
-            "away"
-        )
+        raise StrategyError(f"{cls.__name__}.ask_portfolio is asked in plain Python: leave @compiled away")
     if callable(getattr(cls, "ask", None)):
         raise StrategyError(f"{cls.__name__} has ask and ask_portfolio; keep one of them")
     return True

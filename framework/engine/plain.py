@@ -328,9 +328,8 @@ class Loop:
             self.wake_order(row)
         elif code == WAKE_SIGNAL:
             s = sim.signals[row]
-            if int(s["status"]) == ASK:
-                self.desk.ask(self.tables, self.brokers)
-                return
+            if s["status"] == ASK:
+                return self.desk.ask(self.tables, self.brokers)
             signal = Signal(*(s[n].item() for n in Signal._fields))
             self.strategy.on_signal(signal, self.brokers[signal.instrument])
         elif code == WAKE_TIMER:
