@@ -46,6 +46,7 @@ class Sender:
                 client.url, timeouts=Timeouts.of(client.timeout), retries=client.retries,
                 loopback=client.is_loopback, stream=client.stream, limits=Limits(client.rpm, client.tpm),
             )  # fmt: skip
+        self.stopped = ""
         self._wire.retries = 0 if self._patience.is_lost else client.retries
         return self._wire
 
