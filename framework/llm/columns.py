@@ -1,0 +1,291 @@
+"""The cassette as columns: 100,000 recorded decisions become SIGNAL rows without rendering a question.
+
+Each line is verified as everywhere (checksum and key). Its recorded signal is taken as it stands where a few
+comparisons show that a replay takes it too; any other line gets the replay's own verdict.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framework.errors import DataError
+from framework.llm import cutoffs
+from framework.llm.cassette import locate, ordered, short, whole
+from framework.llm.record import Record, canonical, check, key_of, to_decision
+from framework.llm.replay import CassetteAnalyst, choose, request_like, way_of
+from framework.llm.reply import PARSER
+from framework.records import DIRECTIONS, NEVER, REGIMES, SIGNAL, SIGNAL_STATUS
+
+if TYPE_CHECKING:
+    from framework.instruments import Instrument
+    from framework.llm.decision import Prompt
+    from framework.llm.store import Store
+
+    Source: TypeAlias = str | os.PathLike[str] | bytes | Store | Iterable[Record]
+
+NONE = (math.nan, math.nan, math.nan)
+NOTHING = (REGIMES.index("uncertain"), 0, 0.0, *NONE, 0.0, math.nan)  # what a row has that is not ok
+_KEY = re.compile("[0-9a-f]{64}")
+_REGIME = {name: code for code, name in enumerate(REGIMES)}
+_STATUS = {name: code for code, name in enumerate(SIGNAL_STATUS)}
+_BATCH = 8192  # rows that are tuples at a time
+
+
+class Found(NamedTuple):
+    """One verified record, short or whole."""
+
+    row: Record
+    request: bytes  # canonical JSON
+    line: bytes | None  # None when `row` is whole
+    where: str
+
+
+def columns(source: Source, *, instruments: Sequence[Instrument | str],
+            prompts: Sequence[Prompt] | None = None, **way: Any) -> NDArray[Any]:
+    """Return recorded decisions as a SIGNAL array sorted by arrival, for `Market.with_signals`.
+
+    Parameters
+    ----------
+    source : a cassette (file, run's folder, plain bytes), a store or its folder, or records
+    instruments : those of the market; a record belongs to the one whose id or symbol it names
+    prompts : the questions; each gets its row, as `CassetteAnalyst.decide` answers it, `id` = its place.
+        Without them every record is one row at the time it was first asked, `id` = its place by that time:
+        the rows of a run that never asked the same text twice.
+    way : model=, temperature=, sample=, ... when the source holds decisions asked in several ways
+
+    Raises
+    ------
+    DataError
+        A record is damaged or altered, names no such instrument, or was asked through a mask.
+    ConfigError
+        The source holds several ways and not one was chosen.
+    CacheMiss
+        A prompt was never recorded.
+    """
+    if not isinstance(source, (str, bytes, os.PathLike)) and not hasattr(source, "keys"):
+        source = list(source)
+    table = _Table(instruments)
+    for found in _verified(source):
+        table.add(found)
+    chosen = table.chosen(way, str(source) if isinstance(source, (str, os.PathLike)) else "the cassette")
+    if prompts is None:
+        return table.rows_by_time(chosen)
+    return table.rows_of(chosen, prompts, lambda: CassetteAnalyst(_records(source), **way))
+
+
+class _Table:
+    def __init__(self, instruments: Sequence[Instrument | str]) -> None:
+        self.places: dict[str, int] = {}
+        for index, one in enumerate(instruments):
+            for name in (one,) if isinstance(one, str) else (one.symbol, one.id):
+                self.places.setdefault(name, index)
+        self.parts: list[NDArray[Any]] = []
+        self.batch: list[tuple[Any, ...]] = []
+        self.keys: list[str] = []
+        self.unknown: dict[int, str] = {}  # row: what is wrong with its instrument
+        self.frames: dict[bytes, int] = {}  # request without its messages: way
+        self.ways: dict[str, int] = {}
+        self.requests: list[Record] = []  # the first of each way
+        self.edges: list[int] = []  # ns from which on the model of a way cannot remember
+
+    def add(self, found: Found) -> None:
+        row, (ts, latency) = found.row, _times(found)
+        way = self._way(found)
+        place = self.places.get(row["symbol"], -1)
+        if place < 0:
+            self.unknown[len(self.keys)] = f"{found.where}: is about {row['symbol']!r}"
+        status, signal = _verdict(found)
+        cost = float(row["cost"]["usd"])
+        seen = int(ts < self.edges[way])
+        self.batch.append((ts, ts + latency, place, *signal, cost, seen, status, way))
+        self.keys.append(row["key"])
+        if len(self.batch) == _BATCH:
+            self._flush()
+
+    def chosen(self, way: Mapping[str, Any], name: str) -> NDArray[np.intp]:
+        """Return the rows of the one way that is meant, in the order of their keys."""
+        if not self.keys:
+            raise DataError(f"{name}: the cassette is empty; record the run again")
+        self._flush()
+        rows = np.concatenate(self.parts)
+        self.parts, number = [rows], choose([way_of(one) for one in self.requests], way, name)
+        self.request = self.requests[number]
+        return np.flatnonzero(rows["id"] == number)
+
+    def rows_by_time(self, chosen: NDArray[np.intp]) -> NDArray[Any]:
+        """Return a row for each record."""
+        for index in chosen if self.unknown else ():
+            if index in self.unknown:
+                known = ", ".join(self.places)
+                raise DataError(f"{self.unknown[index]}; instruments has only {known}: add it, or prune it")
+        rows = self.parts[0][chosen]
+        rows = rows[np.lexsort((rows["instrument"], rows["ts"]))]
+        rows["id"] = np.arange(len(rows))
+        return rows[np.argsort(rows["arrival_ts"], kind="stable")]
+
+    def rows_of(self, chosen: NDArray[np.intp], prompts: Sequence[Prompt], analyst: Any) -> NDArray[Any]:
+        """Return a row for each prompt."""
+        place = {self.keys[index]: index for index in chosen}
+        wanted = [place.get(key_of(request_like(self.request, prompt)), -1) for prompt in prompts]
+        if -1 in wanted:
+            analyst().decide([prompts[wanted.index(-1)]])  # raises with the nearest recorded prompt
+        rows = self.parts[0][wanted]
+        latency = rows["arrival_ts"] - rows["ts"]
+        rows["ts"] = [prompt.ts for prompt in prompts]
+        rows["arrival_ts"] = rows["ts"] + latency
+        rows["instrument"] = [prompt.instrument for prompt in prompts]
+        rows["in_sample"] = rows["ts"] < self.edges[self.ways[canonical(way_of(self.request))]]
+        rows["id"] = np.arange(len(rows))
+        return rows[np.argsort(rows["arrival_ts"], kind="stable")]
+
+    def _flush(self) -> None:
+        self.parts.append(np.array(self.batch, dtype=SIGNAL))
+        self.batch = []
+
+    def _way(self, found: Found) -> int:
+        """Return the number of the way a record was asked; told by the bytes around its messages."""
+        start = found.request.find(b'"messages":[')
+        end = found.request.find(b'}],"', start)
+        frame = found.request[:start] + found.request[end:] if 0 < start < end else found.request
+        number = self.frames.get(frame)
+        if number is None:
+            number = self.frames[frame] = self._new_way(found)
+        return number
+
+    def _new_way(self, found: Found) -> int:
+        record = _whole(found)
+        text = canonical(way_of(record["request"]))
+        if text not in self.ways:
+            self.ways[text] = len(self.ways)
+            self.requests.append(record["request"])
+            edge = cutoffs.cutoff_ns(str(record["request"]["body"]["model"]))
+            self.edges.append(-NEVER if record["stand_in"] else NEVER if edge is None else edge)
+        return self.ways[text]
+
+
+def _times(found: Found) -> tuple[int, int]:
+    ts, latency = found.row["ts"], found.row["latency_ns"]
+    if type(ts) is not int or type(latency) is not int or not (abs(ts) < NEVER and 0 <= latency < NEVER):
+        raise DataError(f"{found.where}: ts or latency_ns is no time; record it again with --refresh")
+    if found.row["masked"] is not None:
+        raise DataError(
+            f"{found.where}: was asked through a mask, its levels are not those of the market; replay the run"
+        )
+    return ts, latency
+
+
+def _verdict(found: Found) -> tuple[int, tuple[Any, ...]]:
+    """Return status and signal fields of a record, as a replay has them."""
+    row = found.row
+    status = _STATUS.get(row["status"])
+    if status is None:
+        raise DataError(f"{found.where}: status {row['status']!r} is unknown; another version wrote it")
+    if status:
+        return status, NOTHING
+    signal = _plain(row["signal"]) if row["parser"] == PARSER else None
+    return (0, signal) if signal is not None else _judged(_whole(found))
+
+
+def _plain(signal: Any) -> tuple[Any, ...] | None:
+    """Return the fields of a signal that keeps its rules; None where the replay has to judge."""
+    try:
+        regime, side = _REGIME[signal["regime"]], DIRECTIONS[signal["direction"]]
+        confidence, size = signal["confidence"], signal["position_size_pct"]
+        entry, stop, target = signal["suggested_entry"], signal["stop_loss"], signal["take_profit"]
+        if not (type(confidence) is type(size) is float and 0.0 <= confidence <= 1.0 and 0.0 <= size <= 1.0):
+            return None
+        if side == 0:
+            fits = entry is None and stop is None and target is None
+            return (regime, 0, confidence, *NONE, size, math.nan) if fits else None
+        if not (type(entry) is type(stop) is type(target) is float and size > 0.0):
+            return None
+        if not (0.0 < stop < entry < target if side > 0 else 0.0 < target < entry < stop):
+            return None
+    except (KeyError, TypeError):
+        return None
+    reward = abs(target - entry) / abs(entry - stop)
+    return regime, side, confidence, entry, stop, target, size, reward
+
+
+def _judged(record: Record) -> tuple[int, tuple[Any, ...]]:
+    """Return what the replay makes of a record."""
+    from types import SimpleNamespace
+
+    from framework.llm.decision import signal_rows
+
+    about: Any = SimpleNamespace(symbol=record["symbol"], price=record["price"])
+    asked: Any = SimpleNamespace(ts=record["ts"], instrument=0, brief=about)
+    (row,) = signal_rows([to_decision(record, asked, 0)])
+    names = ("regime", "direction", "confidence", "entry", "stop", "target", "size", "risk_reward")
+    return int(row["status"]), tuple(row[name].item() for name in names)
+
+
+# ---------------------------------------------------------------------------------------------- sources
+
+
+def _verified(source: Source) -> Iterator[Found]:
+    """Yield every record of a source, verified, sorted by key."""
+    lines: Iterable[tuple[bytes, str]]
+    if isinstance(source, bytes):
+        lines = ordered(source)
+    elif isinstance(source, (str, os.PathLike)):
+        place = Path(source)
+        if (place / "cache.db").is_file():
+            from framework.llm.store import Store
+
+            with Store(place) as store:
+                yield from _verified(store)
+            return
+        lines = ordered(locate(place))
+    elif callable(getattr(source, "keys", None)):
+        yield from _stored(source)
+        return
+    else:
+        yield from _given(source)  # type: ignore[arg-type]
+        return
+    for line, where in lines:
+        yield _found(line, where)
+
+
+def _found(line: bytes, where: str) -> Found:
+    found = short(line)
+    if found is not None:
+        return Found(found.row, found.request, line, where)
+    record = whole(line, where)
+    return Found(record, canonical(record["request"]).encode("ascii"), None, where)
+
+
+def _stored(store: Any) -> Iterator[Found]:
+    """Yield the records of a store; it keeps other texts too, under other kinds of keys."""
+    keys: list[str] = store.keys()
+    for key in keys:
+        if _KEY.fullmatch(key) and (text := store.get(key)) is not None:
+            found = _found(text.encode("ascii", "replace"), f"{store}: row {key[:16]}")
+            if found.row["key"] != key:
+                raise DataError(f"{found.where}: does not answer its own key; record it again with --refresh")
+            yield found
+
+
+def _given(records: Iterable[Record]) -> Iterator[Found]:
+    for number, record in enumerate(records, 1):
+        check(record, f"record {number}")
+        yield Found(record, canonical(record["request"]).encode("ascii"), None, f"record {number}")
+
+
+def _whole(found: Found) -> Record:
+    return found.row if found.line is None else whole(found.line, found.where)
+
+
+def _records(source: Source) -> list[Record]:
+    return [_whole(found) for found in _verified(source)]
+
+
+__all__ = ["columns"]
