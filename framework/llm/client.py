@@ -292,13 +292,15 @@ class HolySheep:
 
 
 def _read_record(text: str, key: str) -> Record:
+    where = f"stored decision {key[:16]}"
     try:
         record = json.loads(text)
-        if key_of(record["request"]) == key == record["key"]:
-            return dict(record)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise DataError(f"stored decision {key[:16]} does not answer its own request; use --refresh")
+    except (ValueError, RecursionError):
+        raise DataError(f"{where} is not JSON; use --refresh") from None
+    recording.check(record, where)
+    if record["key"] != key:
+        raise DataError(f"{where} answers another question; use --refresh")
+    return dict(record)
 
 
 def _check_sampling(model: object, temperature: float, max_tokens: object) -> None:
