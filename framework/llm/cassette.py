@@ -7,15 +7,17 @@ sha256 of the plain text: a compressed copy (`.gz`, no time and no name in it) i
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from orjson import loads
 
 from framework.errors import ConfigError, DataError
 from framework.llm.record import FIELDS, Record, canonical, check
@@ -28,13 +30,6 @@ BLOCK = 2**20  # bytes read at once
 _ORDER = tuple(sorted(FIELDS))
 _SHORT = tuple(name for name in _ORDER if name not in ("problems", "repairs", "reply", "request"))
 _DIGEST = len(',"digest":""') + 32
-
-
-class Short(NamedTuple):
-    """A verified line without its long parts."""
-
-    row: Record  # every field but problems, repairs, reply and request
-    request: bytes  # canonical JSON
 
 
 class Difference(NamedTuple):
@@ -83,17 +78,17 @@ def read_cassette(path: str | os.PathLike[str]) -> list[Record]:
         A line is not a record, its key is not that of its request, a byte of it was altered, or the lines
         are not sorted and unique; names file and line.
     """
-    return [whole(line, where) for line, where in ordered(locate(path))]
+    lines = Lines(locate(path))
+    return [whole(line, lines.where) for line in lines]
 
 
 def verify(path: str | os.PathLike[str]) -> int:
     """Return the number of records; raise DataError at the first one that is altered, unsorted or doubled."""
-    count = 0
-    for line, where in ordered(locate(path)):
+    lines = Lines(locate(path))
+    for line in lines:
         if short(line) is None:
-            whole(line, where)
-        count += 1
-    return count
+            whole(line, lines.where)
+    return lines.number
 
 
 def merge(*groups: Iterable[Record]) -> list[Record]:
@@ -175,36 +170,35 @@ def scan(data: bytes, name: str) -> None:
 
 def identity(data: bytes) -> dict[str, Any]:
     """Return what a manifest says of a plain cassette: sha256, bytes, records."""
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "records": data.count(b"\n")}
+    return {"sha256": sha256(data).hexdigest(), "bytes": len(data), "records": data.count(b"\n")}
 
 
 # ---------------------------------------------------------------------------------------------- one line
 
 
-def short(line: bytes) -> Short | None:
-    """Return a verified line without its long parts; None where it has to be read whole.
+def short(line: bytes) -> tuple[Record, bytes] | None:
+    """Return (record without its long parts, its request) of a verified line; None = read it whole.
 
-    The line is canonical JSON, so its checksum and its key are those of bytes as they stand: no quote of a
-    text in it is bare, so a mark like `,"request":` is never inside one. Where a mark was found in the
-    wrong place after all (a relay may use any name), the sums differ, and `whole` decides.
+    The long parts are problems, repairs, reply and request. The line is canonical JSON, so its checksum and
+    its key are those of bytes as they stand: no quote of a text in it is bare, so a mark like `,"request":`
+    is never inside one. Where a mark was found in the wrong place after all (a relay may use any name), the
+    sums differ, and `whole` decides.
     """
-    import orjson
-
     digest = line.find(b',"digest":"')
     problems = line.find(b',"problems":[', digest)
     signal = line.rfind(b',"signal":')
     request = line.rfind(b',"request":{', 0, signal)
     if not 0 < digest < problems < request or line.find(b',"tries":[],', signal) < 0:
         return None
+    asked, rest = line[request + 11 : signal], sha256(line[:digest])
+    rest.update(line[digest + _DIGEST :])
     try:
-        row = orjson.loads(line[:problems] + line[signal:])
+        row = loads(line[:problems] + line[signal:])
     except ValueError:
         return None
-    asked, rest = line[request + 11 : signal], hashlib.sha256(line[:digest])
-    rest.update(line[digest + _DIGEST :])
     if tuple(row) != _SHORT or rest.hexdigest()[:32] != row["digest"]:
         return None
-    return Short(row, asked) if hashlib.sha256(asked).hexdigest() == row["key"] else None
+    return (row, asked) if sha256(asked).hexdigest() == row["key"] else None
 
 
 def whole(line: bytes, where: str) -> Record:
@@ -234,27 +228,38 @@ def locate(path: str | os.PathLike[str]) -> Path:
     raise DataError(f"{place}: this folder has no {NAMES[0]}; give a run's folder, or the file itself")
 
 
-def ordered(source: Path | bytes) -> Iterator[tuple[bytes, str]]:
-    """Yield (line, where) of a cassette; unsorted or doubled keys, cuts and damage are refused.
+class Lines:
+    """The lines of a cassette, in order; unsorted or doubled keys, cuts and damage are refused.
 
-    Whether a line is what it was is for `short` and `whole`.
+    Whether a line is what it was is for `short` and `whole`; `where` names the line at hand.
     """
-    name, last, number = "cassette" if isinstance(source, bytes) else str(source), b"", 0
-    try:
-        for line in _lines(source):
-            number += 1
-            yield line, f"{name}, line {number}"
-            start = line.find(b',"key":"') + 8
-            key = line[start : start + 64]
-            if key <= last:
-                raise DataError(
-                    f"{name}, line {number}: keys are not sorted and unique; write it again"
-                )
-            last = key
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{name}: the file is damaged after line {number} ({error}); copy it again") from None
-    except OSError as error:
-        raise DataError(f"{name}: {error.strerror or error}; give the path of a cassette") from None
+
+    def __init__(self, source: Path | bytes) -> None:
+        self.source, self.number = source, 0
+        self.name = "cassette" if isinstance(source, bytes) else str(source)
+
+    @property
+    def where(self) -> str:
+        """File and line."""
+        return f"{self.name}, line {self.number}"
+
+    def __iter__(self) -> Iterator[bytes]:
+        last = b""
+        try:
+            for lines in _split(self.source):
+                for line in lines:
+                    self.number += 1
+                    yield line
+                    start = line.find(b',"key":"')
+                    if (key := line[start : start + 72]) <= last:
+                        raise DataError(f"{self.where}: keys are not sorted and unique; write it again")
+                    last = key
+        except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(
+                f"{self.name}: the file is damaged after line {self.number} ({error}); copy it again"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{self.name}: {error.strerror or error}; give the path of a cassette") from None
 
 
 def compress(data: bytes) -> bytes:
@@ -277,14 +282,15 @@ def expand(data: bytes, size: int, name: str) -> bytes:
     return plain
 
 
-def _lines(source: Path | bytes) -> Iterator[bytes]:
+def _split(source: Path | bytes) -> Iterator[list[bytes]]:
+    """Yield the whole lines of each block."""
     rest = b""
     for block in _blocks(source):
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
         if len(rest) > MAX_LINE:
             break
-        yield from lines
+        yield lines
     if rest:
         raise ValueError("a line is cut off or too long")
 
@@ -302,14 +308,14 @@ def _blocks(source: Path | bytes) -> Iterator[bytes]:
 
 
 def _expanded(source: Path) -> Iterator[bytes]:
-    from isal import igzip, igzip_lib  # three times as fast as the standard library's
+    import isal.igzip  # three times as fast as the standard library's
 
-    opened: Any = igzip.GzipFile(source)
+    library: Any = isal
     try:
-        with opened as file:
+        with library.igzip.GzipFile(source) as file:
             while block := file.read(BLOCK):
                 yield block
-    except igzip_lib.IsalError as error:
+    except library.igzip_lib.IsalError as error:
         raise ValueError(str(error)) from None
 
 

@@ -11,14 +11,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import DataError
 from framework.llm import cutoffs
-from framework.llm.cassette import locate, ordered, short, whole
+from framework.llm.cassette import Lines, locate, short, whole
 from framework.llm.record import Record, canonical, check, key_of, to_decision
 from framework.llm.replay import CassetteAnalyst, choose, request_like, way_of
 from framework.llm.reply import PARSER
@@ -39,13 +39,7 @@ _STATUS = {name: code for code, name in enumerate(SIGNAL_STATUS)}
 _BATCH = 8192  # rows that are tuples at a time
 
 
-class Found(NamedTuple):
-    """One verified record, short or whole."""
-
-    row: Record
-    request: bytes  # canonical JSON
-    line: bytes | None  # None when `row` is whole
-    where: str
+Found: TypeAlias = "tuple[Record, bytes, bytes | None]"  # record, request, line; None = it is whole
 
 
 def columns(source: Source, *, instruments: Sequence[Instrument | str],
@@ -72,9 +66,8 @@ def columns(source: Source, *, instruments: Sequence[Instrument | str],
     """
     if not isinstance(source, (str, bytes, os.PathLike)) and not hasattr(source, "keys"):
         source = list(source)
-    table = _Table(instruments)
-    for found in _verified(source):
-        table.add(found)
+    table = _Table(instruments, _Verified(source))
+    table.fill()
     chosen = table.chosen(way, str(source) if isinstance(source, (str, os.PathLike)) else "the cassette")
     if prompts is None:
         return table.rows_by_time(chosen)
@@ -82,7 +75,8 @@ def columns(source: Source, *, instruments: Sequence[Instrument | str],
 
 
 class _Table:
-    def __init__(self, instruments: Sequence[Instrument | str]) -> None:
+    def __init__(self, instruments: Sequence[Instrument | str], source: _Verified) -> None:
+        self.source = source
         self.places: dict[str, int] = {}
         for index, one in enumerate(instruments):
             for name in (one,) if isinstance(one, str) else (one.symbol, one.id):
@@ -96,19 +90,20 @@ class _Table:
         self.requests: list[Record] = []  # the first of each way
         self.edges: list[int] = []  # ns from which on the model of a way cannot remember
 
-    def add(self, found: Found) -> None:
-        row, (ts, latency) = found.row, _times(found)
-        way = self._way(found)
-        place = self.places.get(row["symbol"], -1)
-        if place < 0:
-            self.unknown[len(self.keys)] = f"{found.where}: is about {row['symbol']!r}"
-        status, signal = _verdict(found)
-        cost = float(row["cost"]["usd"])
-        seen = int(ts < self.edges[way])
-        self.batch.append((ts, ts + latency, place, *signal, cost, seen, status, way))
-        self.keys.append(row["key"])
-        if len(self.batch) == _BATCH:
-            self._flush()
+    def fill(self) -> None:
+        """Read the source to its end."""
+        for row, request, line in self.source:
+            way = self._way(row, request, line)
+            ts, latency = self._times(row)
+            place = self.places.get(row["symbol"], -1)
+            if place < 0:
+                self.unknown[len(self.keys)] = f"{self.source.where}: is about {row['symbol']!r}"
+            status, signal = self._verdict(row, line)
+            cost, seen = float(row["cost"]["usd"]), ts < self.edges[way]
+            self.batch.append((ts, ts + latency, place, *signal, cost, seen, status, way))
+            self.keys.append(row["key"])
+            if len(self.batch) == _BATCH:
+                self._flush()
 
     def chosen(self, way: Mapping[str, Any], name: str) -> NDArray[np.intp]:
         """Return the rows of the one way that is meant, in the order of their keys."""
@@ -150,18 +145,17 @@ class _Table:
         self.parts.append(np.array(self.batch, dtype=SIGNAL))
         self.batch = []
 
-    def _way(self, found: Found) -> int:
+    def _way(self, row: Record, request: bytes, line: bytes | None) -> int:
         """Return the number of the way a record was asked; told by the bytes around its messages."""
-        start = found.request.find(b'"messages":[')
-        end = found.request.find(b'}],"', start)
-        frame = found.request[:start] + found.request[end:] if 0 < start < end else found.request
+        start = request.find(b'"messages":[')
+        end = request.find(b'}],"', start)
+        frame = request[:start] + request[end:] if 0 < start < end else request
         number = self.frames.get(frame)
         if number is None:
-            number = self.frames[frame] = self._new_way(found)
+            number = self.frames[frame] = self._new_way(self._whole(row, line))
         return number
 
-    def _new_way(self, found: Found) -> int:
-        record = _whole(found)
+    def _new_way(self, record: Record) -> int:
         text = canonical(way_of(record["request"]))
         if text not in self.ways:
             self.ways[text] = len(self.ways)
@@ -170,28 +164,33 @@ class _Table:
             self.edges.append(-NEVER if record["stand_in"] else NEVER if edge is None else edge)
         return self.ways[text]
 
+    def _times(self, row: Record) -> tuple[int, int]:
+        ts, latency = row["ts"], row["latency_ns"]
+        if not (type(ts) is type(latency) is int and abs(ts) < NEVER and 0 <= latency < NEVER):
+            raise DataError(
+                f"{self.source.where}: ts or latency_ns is no time; record it again with --refresh"
+            )
+        if row["masked"] is not None:
+            raise DataError(
+                f"{self.source.where}: was asked through a mask, its levels are not the market's; "
+                "replay the run"
+            )
+        return ts, latency
 
-def _times(found: Found) -> tuple[int, int]:
-    ts, latency = found.row["ts"], found.row["latency_ns"]
-    if type(ts) is not int or type(latency) is not int or not (abs(ts) < NEVER and 0 <= latency < NEVER):
-        raise DataError(f"{found.where}: ts or latency_ns is no time; record it again with --refresh")
-    if found.row["masked"] is not None:
-        raise DataError(
-            f"{found.where}: was asked through a mask, its levels are not those of the market; replay the run"
-        )
-    return ts, latency
+    def _verdict(self, row: Record, line: bytes | None) -> tuple[int, tuple[Any, ...]]:
+        """Return status and signal fields of a record, as a replay has them."""
+        status = _STATUS.get(row["status"])
+        if status is None:
+            raise DataError(
+                f"{self.source.where}: status {row['status']!r} is unknown; another version wrote it"
+            )
+        if status:
+            return status, NOTHING
+        signal = _plain(row["signal"]) if row["parser"] == PARSER else None
+        return (0, signal) if signal is not None else _judged(self._whole(row, line))
 
-
-def _verdict(found: Found) -> tuple[int, tuple[Any, ...]]:
-    """Return status and signal fields of a record, as a replay has them."""
-    row = found.row
-    status = _STATUS.get(row["status"])
-    if status is None:
-        raise DataError(f"{found.where}: status {row['status']!r} is unknown; another version wrote it")
-    if status:
-        return status, NOTHING
-    signal = _plain(row["signal"]) if row["parser"] == PARSER else None
-    return (0, signal) if signal is not None else _judged(_whole(found))
+    def _whole(self, row: Record, line: bytes | None) -> Record:
+        return row if line is None else whole(line, self.source.where)
 
 
 def _plain(signal: Any) -> tuple[Any, ...] | None:
@@ -231,61 +230,68 @@ def _judged(record: Record) -> tuple[int, tuple[Any, ...]]:
 # ---------------------------------------------------------------------------------------------- sources
 
 
-def _verified(source: Source) -> Iterator[Found]:
-    """Yield every record of a source, verified, sorted by key."""
-    lines: Iterable[tuple[bytes, str]]
-    if isinstance(source, bytes):
-        lines = ordered(source)
-    elif isinstance(source, (str, os.PathLike)):
-        place = Path(source)
-        if (place / "cache.db").is_file():
-            from framework.llm.store import Store
+class _Verified:
+    """Every record of a source, verified; `where` names the one at hand."""
 
-            with Store(place) as store:
-                yield from _verified(store)
-            return
-        lines = ordered(locate(place))
-    elif callable(getattr(source, "keys", None)):
-        yield from _stored(source)
-        return
-    else:
-        yield from _given(source)  # type: ignore[arg-type]
-        return
-    for line, where in lines:
-        yield _found(line, where)
+    def __init__(self, source: Source) -> None:
+        self.source, self.place, self.lines = source, "", Lines(b"")
+
+    @property
+    def where(self) -> str:
+        """What an error names."""
+        return self.place or self.lines.where
+
+    def __iter__(self) -> Iterator[Found]:
+        source = self.source
+        if isinstance(source, (str, os.PathLike)):
+            if (Path(source) / "cache.db").is_file():
+                from framework.llm.store import Store
+
+                with Store(source) as store:
+                    yield from self._stored(store)
+                return
+            source = locate(source)
+        if isinstance(source, (bytes, Path)):
+            self.lines = Lines(source)
+            for line in self.lines:
+                yield self._found(line)
+        elif hasattr(source, "keys"):
+            yield from self._stored(source)
+        else:
+            yield from self._given(source)
+
+    def _found(self, line: bytes) -> Found:
+        found = short(line)
+        if found is not None:
+            return (*found, line)
+        record = whole(line, self.where)
+        return record, _request(record), None
+
+    def _stored(self, store: Any) -> Iterator[Found]:
+        """Yield the records of a store; it keeps other texts too, under other kinds of keys."""
+        keys: list[str] = store.keys()
+        for key in keys:
+            if _KEY.fullmatch(key) and (text := store.get(key)) is not None:
+                self.place = f"{store}: row {key[:16]}"
+                found = self._found(text.encode("ascii", "replace"))
+                if found[0]["key"] != key:
+                    raise DataError(f"{self.place}: does not answer its own key; use --refresh")
+                yield found
+
+    def _given(self, records: Iterable[Record]) -> Iterator[Found]:
+        for number, record in enumerate(records, 1):
+            self.place = f"record {number}"
+            check(record, self.place)
+            yield record, _request(record), None
 
 
-def _found(line: bytes, where: str) -> Found:
-    found = short(line)
-    if found is not None:
-        return Found(found.row, found.request, line, where)
-    record = whole(line, where)
-    return Found(record, canonical(record["request"]).encode("ascii"), None, where)
-
-
-def _stored(store: Any) -> Iterator[Found]:
-    """Yield the records of a store; it keeps other texts too, under other kinds of keys."""
-    keys: list[str] = store.keys()
-    for key in keys:
-        if _KEY.fullmatch(key) and (text := store.get(key)) is not None:
-            found = _found(text.encode("ascii", "replace"), f"{store}: row {key[:16]}")
-            if found.row["key"] != key:
-                raise DataError(f"{found.where}: does not answer its own key; record it again with --refresh")
-            yield found
-
-
-def _given(records: Iterable[Record]) -> Iterator[Found]:
-    for number, record in enumerate(records, 1):
-        check(record, f"record {number}")
-        yield Found(record, canonical(record["request"]).encode("ascii"), None, f"record {number}")
-
-
-def _whole(found: Found) -> Record:
-    return found.row if found.line is None else whole(found.line, found.where)
+def _request(record: Record) -> bytes:
+    return canonical(record["request"]).encode("ascii")
 
 
 def _records(source: Source) -> list[Record]:
-    return [_whole(found) for found in _verified(source)]
+    verified = _Verified(source)
+    return [row if line is None else whole(line, verified.where) for row, _, line in verified]
 
 
 __all__ = ["columns"]
