@@ -88,7 +88,8 @@ def write_files(
     (folder / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
     body = {"format": FORMAT, **plain(doc)}
     if cassette:
-        from framework.llm.cassette import compress, identity
+        from framework.llm.cassette import identity
+        from framework.llm.cassette_file import compress
 
         body["cassette"] = identity(cassette)
         (folder / "cassette.jsonl.gz").write_bytes(compress(cassette))
@@ -318,7 +319,8 @@ def _cassette(folder: Path, doc: Mapping[str, Any], contents: Mapping[str, bytes
     packed = contents.get("cassette.jsonl.gz")
     if packed is None:
         return contents.get("cassette.jsonl", b"")
-    from framework.llm.cassette import expand, identity
+    from framework.llm.cassette import identity
+    from framework.llm.cassette_file import expand
 
     about = doc.get("cassette")
     size = about.get("bytes") if isinstance(about, dict) else None

@@ -11,21 +11,21 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framework.errors import DataError
 from framework.llm import cutoffs
-from framework.llm.cassette import Lines, locate, short, whole
+from framework.llm.cassette import short, whole
+from framework.llm.cassette_file import Lines, locate
 from framework.llm.record import Record, canonical, check, key_of, to_decision
 from framework.llm.replay import CassetteAnalyst, choose, request_like, way_of
 from framework.llm.reply import PARSER
 from framework.records import DIRECTIONS, NEVER, REGIMES, SIGNAL, SIGNAL_STATUS
 
 if TYPE_CHECKING:
-    from framework.instruments import Instrument
     from framework.llm.decision import Prompt
     from framework.llm.store import Store
 
@@ -42,7 +42,17 @@ _BATCH = 8192  # rows that are tuples at a time
 Found: TypeAlias = "tuple[Record, bytes, bytes | None]"  # record, request, line; None = it is whole
 
 
-def columns(source: Source, *, instruments: Sequence[Instrument | str],
+class Named(Protocol):
+    """An instrument: what a record may call it."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+
+def columns(source: Source, *, instruments: Sequence[Named | str],
             prompts: Sequence[Prompt] | None = None, **way: Any) -> NDArray[Any]:
     """Return recorded decisions as a SIGNAL array sorted by arrival, for `Market.with_signals`.
 
@@ -71,11 +81,17 @@ def columns(source: Source, *, instruments: Sequence[Instrument | str],
     chosen = table.chosen(way, str(source) if isinstance(source, (str, os.PathLike)) else "the cassette")
     if prompts is None:
         return table.rows_by_time(chosen)
-    return table.rows_of(chosen, prompts, lambda: CassetteAnalyst(_records(source), **way))
+    return table.rows_of(chosen, prompts, lambda: CassetteAnalyst(records_of(source), **way))
+
+
+def records_of(source: Source) -> list[Record]:
+    """Return the verified records of any source, sorted by key."""
+    verified = _Verified(source)
+    return [row if line is None else whole(line, verified.where) for row, _, line in verified]
 
 
 class _Table:
-    def __init__(self, instruments: Sequence[Instrument | str], source: _Verified) -> None:
+    def __init__(self, instruments: Sequence[Named | str], source: _Verified) -> None:
         self.source = source
         self.places: dict[str, int] = {}
         for index, one in enumerate(instruments):
@@ -289,9 +305,4 @@ def _request(record: Record) -> bytes:
     return canonical(record["request"]).encode("ascii")
 
 
-def _records(source: Source) -> list[Record]:
-    verified = _Verified(source)
-    return [row if line is None else whole(line, verified.where) for row, _, line in verified]
-
-
-__all__ = ["columns"]
+__all__ = ["columns", "records_of"]

@@ -129,13 +129,13 @@ def choose(ways: Sequence[Record], wanted: Mapping[str, Any], name: str) -> int:
             continue
         if not any(field in way for way in ways):
             raise ConfigError(f"{field}: {name} was not asked with any; {near(field, sorted(ways[0]))}")
-        known = sorted({_said(ways[number].get(field)) for number in fits})
+        known = sorted({said(ways[number].get(field)) for number in fits})
         fits = [number for number in fits if _is_said(ways[number].get(field), value)]
         if not fits:
             raise ConfigError(f"{name} holds no decision of {field} {value!r}; {near(str(value), known)}")
     if len(fits) > 1:
-        told = [field for field in ways[0] if len({_said(ways[n].get(field)) for n in fits}) > 1]
-        each = "; ".join(", ".join(f"{f}={_said(ways[n].get(f))}" for f in told) for n in fits)
+        told = [field for field in ways[0] if len({said(ways[n].get(field)) for n in fits}) > 1]
+        each = "; ".join(", ".join(f"{f}={said(ways[n].get(f))}" for f in told) for n in fits)
         raise ConfigError(
             f"{name} holds decisions asked in {len(fits)} ways; choose one: {each}"
         )
@@ -150,7 +150,7 @@ def request_like(request: Record, prompt: Prompt) -> Record:
     return {**request, "body": {**body, "messages": asked}}
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
     """Return a value as a user names it: the type of a response format, a number without its form."""
     if isinstance(value, dict):
         value = value.get("type", canonical(value))
@@ -158,7 +158,7 @@ def _said(value: Any) -> str:
 
 
 def _is_said(value: Any, wanted: Any) -> bool:
-    return bool(value == wanted) or _said(value) == _said(wanted)
+    return bool(value == wanted) or said(value) == said(wanted)
 
 
 def _text_lines(request: Record) -> list[str]:
