@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from framework.cli_cassette import cassette
 from framework.cli_data import data
 from framework.errors import FrameworkError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(data)
+app.add_typer(cassette)
 
 File = Annotated[
     str, typer.Argument(metavar="FILE[:Class]", help="Strategy file, with :Class when it holds several.")

@@ -182,7 +182,7 @@ def tape_of(folder: Path, result: Result) -> Analyst | None:
         return Unanswered(about) if isinstance(about, dict) and not about.get("stand_in") else None
     from framework.llm.replay import CassetteAnalyst
 
-    return CassetteAnalyst(folder / "cassette.jsonl", strict=result.status != "incomplete")
+    return CassetteAnalyst(folder, strict=result.status != "incomplete")
 
 
 def repeated(folder: Path, saved: Result) -> Result:
