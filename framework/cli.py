@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from framework.cli_cassette import cassette
 from framework.cli_data import data
 from framework.errors import FrameworkError
 
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(data)
+app.add_typer(cassette)
 
 File = Annotated[
     str, typer.Argument(metavar="FILE[:Class]", help="Strategy file, with :Class when it holds several.")
@@ -96,8 +98,25 @@ StoreFolder = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Answers of this model, from the store; without it the offline Rules.")
 ]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="As in backtest; repeat it to compare several.")
+]
+Temperature = Annotated[float | None, typer.Option(help="Of the model's sampling, 0 to 2; default 0.3.")]
+Temperatures = Annotated[
+    str | None, typer.Option("--temperature", metavar="NUMBERS", help="One or several: 0,0.3.")
+]
 Record = Annotated[
     bool, typer.Option("--record", help="Ask what is not in the store. Spends money: HOLYSHEEP_API_KEY.")
+]
+Replay = Annotated[
+    bool, typer.Option("--replay", help="Answers from the store alone: no key, no network, no spending.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Spend what the plan says without being asked.")]
+Budget = Annotated[float | None, typer.Option(metavar="USD", help="Ask nothing beyond this.")]
+Concurrency = Annotated[int | None, typer.Option(help="Questions in flight at once; default 4.")]
+RepliesText = Annotated[
+    str | None,
+    typer.Option(metavar="RULES", help="How answers arrive, like latency=2s,overlap=skip,max_age=1m."),
 ]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask everything again. Spends money: HOLYSHEEP_API_KEY.")
@@ -130,9 +149,10 @@ def backtest(
     streams: Streams = None, store: StoreFolder = None,
     cash: Cash = 10_000.0, maker: Maker = None, taker: Taker = None, slippage: Slippage = None,
     latency: LatencyText = None, fills: FillsText = None, leverage: Leverage = 1.0, margin: Margin = "cross",
-    seed: Seed = 0, strict: Strict = False, model: Model = None, record: Record = False,
-    refresh: Refresh = False, cassette: Cassette = None, out: Out = None, no_report: NoReport = False,
-    as_json: Json = False, debug: Debug = False,
+    seed: Seed = 0, strict: Strict = False, model: Model = None, temperature: Temperature = None,
+    record: Record = False, refresh: Refresh = False, replay: Replay = False, cassette: Cassette = None,
+    replies: RepliesText = None, yes: Yes = False, budget: Budget = None, concurrency: Concurrency = None,
+    out: Out = None, no_report: NoReport = False, as_json: Json = False, debug: Debug = False,
 ) -> int:  # fmt: skip
     """Run a strategy over a market, print the result, and save it with its page and tables."""
     given = locals()
@@ -150,16 +170,18 @@ def sweep(
     streams: Streams = None, store: StoreFolder = None,
     cash: Cash = 10_000.0, maker: Maker = None, taker: Taker = None, slippage: Slippage = None,
     latency: LatencyText = None, fills: FillsText = None, leverage: Leverage = 1.0, margin: Margin = "cross",
-    seed: Seed = 0, strict: Strict = False, model: Model = None, record: Record = False,
-    refresh: Refresh = False, cassette: Cassette = None, workers: Workers = None, best: Best = "final_equity",
-    out: Table = None, as_json: Json = False, debug: Debug = False,
+    seed: Seed = 0, strict: Strict = False, models: Models = None, temperatures: Temperatures = None,
+    record: Record = False, refresh: Refresh = False, replay: Replay = False, cassette: Cassette = None,
+    replies: RepliesText = None, yes: Yes = False, budget: Budget = None, concurrency: Concurrency = None,
+    workers: Workers = None, best: Best = "final_equity", out: Table = None, as_json: Json = False,
+    debug: Debug = False,
 ) -> int:  # fmt: skip
     """Backtest every combination of parameter values; each row is a backtest with its fingerprint."""
     given = locals()
     from framework.cli_job import Job
     from framework.cli_sweep import run_sweep
 
-    return run_sweep(Job.of(given), workers, best, out, as_json)
+    return run_sweep(Job.of(given), models or [], temperatures, workers, best, out, as_json)
 
 
 @app.command()

@@ -13,10 +13,12 @@ from framework.errors import ConfigError, FrameworkError, ResultError, near
 if TYPE_CHECKING:
     from framework.market import Market
     from framework.options import Costs, Fills, Latency
-    from framework.strategy import Analyst, Strategy
+    from framework.replies import Replies
+    from framework.strategy import Strategy
 
 LONGEST_PATH = 3_900  # bytes: room is left for the files of a folder
 PATHS = ("funding", "mark", "cassette", "store")
+PASSING = ("replay", "yes", "budget", "concurrency")  # how answers are come by; they decide no result
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Job:
     record: bool = False
     refresh: bool = False
     cassette: str | None = None
+    temperature: float | None = None
+    replies: str | None = None
+    replay: bool = False
+    yes: bool = False
+    budget: float | None = None
+    concurrency: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Job:
@@ -64,7 +72,7 @@ class Job:
 
     def words(self) -> dict[str, Any]:
         """Return the job for a manifest: paths relative to the current folder, secrets never part of it."""
-        found = asdict(self)
+        found = {name: value for name, value in asdict(self).items() if name not in PASSING}
         found["strategy"] = relative(self.strategy)
         for name in PATHS:
             if found[name] is not None:
@@ -101,6 +109,7 @@ class Job:
         return {
             "cash": self.cash, "costs": costs, "latency": latency, "fills": fills, "leverage": self.leverage,
             "margin": self.margin, "seed": self.seed, "strict": self.strict,
+            "replies": replies_of(self.replies),
         }  # fmt: skip
 
     def costs(self) -> Costs:
@@ -157,27 +166,6 @@ class Job:
             words = str(error)
             raise ConfigError(f"--{words}" if words.startswith("streams:") else words) from None
         return parts[0] if len(parts) == 1 else Market.join(*parts)
-
-    def analyst(self, cls: type[Strategy]) -> Analyst | None:
-        """Return who answers; None = `Rules`. A key alone never spends: only --record and --refresh do."""
-        chosen = [f"--{name}" for name in ("model", "record", "refresh", "cassette") if getattr(self, name)]
-        if not chosen:
-            return None
-        if not callable(getattr(cls, "ask", None)):
-            raise ConfigError(f"{chosen[0]}: {cls.__name__} asks nothing (it has no `ask`); leave it out")
-        if self.cassette is not None:
-            if self.record or self.refresh:
-                raise ConfigError(
-                    "--cassette: answers are read from it; leave it out to ask with --record or --refresh"
-                )
-            from framework.llm.replay import CassetteAnalyst
-
-            return CassetteAnalyst(self.cassette, model=self.model)
-        from framework.llm.client import HolySheep
-
-        asked: dict[str, Any] = {"model": self.model} if self.model else {}
-        mode = "refresh" if self.refresh else "record" if self.record else "replay"
-        return HolySheep(**asked, mode=mode)
 
 
 def stored_ids(market: str) -> dict[str, list[str]]:
@@ -276,6 +264,23 @@ def fills_of(text: str | None) -> Fills:
             raise ConfigError(f"--fills: unknown '{name}': {near(name, known)}")
         values[name] = fill_value(name, value, str(known[name].type))
     return Fills(**values)
+
+
+def replies_of(text: str | None) -> Replies:
+    """Return how answers reach the strategy: `latency=2s,overlap=skip,max_age=1m`; names as of `Replies`."""
+    from framework.replies import Replies
+    from framework.strategy import checked
+
+    if text is None:
+        return Replies()
+    known = {one.name: one for one in fields(Replies)}
+    values: dict[str, Any] = {}
+    for name, value in pairs(text.split(","), "--replies").items():
+        if name not in known:
+            raise ConfigError(f"--replies: unknown '{name}': {near(name, known)}")
+        kind = {"bool": bool, "int": int}.get(str(known[name].type), str)
+        values[name] = checked("--replies", name, kind, value)
+    return Replies(**values)
 
 
 def fill_value(name: str, text: str, kind: str) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.cli_ask import analyst_of, asking, spending, with_consent
 from framework.cli_job import Job, check_text
 from framework.cli_show import Meter, Voice, bar_count, by_time, is_watched, print_json, summary
 from framework.cli_strategy import load_strategy, split_target
@@ -37,11 +38,11 @@ def execute(job: Job, analyst: Analyst | None = None, also: Path | None = None) 
     voice = Voice()
     options, cls, market = prepare(job, voice, also)
     made = cls(**job.parameters())
-    analyst = analyst or job.analyst(cls)
+    analyst = analyst or with_consent(job, cls, analyst_of(job, cls), voice)
     from framework.backtest import backtest
     from framework.jit import mark_warm
 
-    with Meter(cls.__name__, bar_count(market), "bars") as meter, asking(analyst):
+    with Meter(cls.__name__, bar_count(market), "bars") as meter, asking([analyst]):
         progress = by_time(meter, market) if is_watched() and not cls.compiled else None
         result = backtest(made, market, analyst=analyst, say=voice, progress=progress, **options)
     mark_warm()
@@ -49,18 +50,6 @@ def execute(job: Job, analyst: Analyst | None = None, also: Path | None = None) 
         voice(words)
     result.manifest["command"] = job.words()
     return result
-
-
-def spending(analyst: Analyst | None) -> Iterator[str]:
-    """Say what a recording cost and why it stopped early; nothing where nobody was asked."""
-    spent = getattr(analyst, "spent", None)
-    if spent is not None and spent.answers:
-        tokens = f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out"
-        priced = f"prices of {spent.prices_date}" if spent.prices_date else "prices as given"
-        worst = f", {spent.estimated:,} at our worst case" if spent.estimated else ""
-        yield f"spent ${spent.usd:,.4f} on {spent.answers:,} answers ({tokens}; {priced}{worst})"
-    if stopped := getattr(analyst, "stopped", None):
-        yield f"recording stopped early: {stopped}"
 
 
 def prepare(
@@ -74,22 +63,6 @@ def prepare(
     voice.warn_of_compiling()
     cls = load_strategy(job.strategy, also)
     return options, cls, market or job.replayed(cls)
-
-
-@contextlib.contextmanager
-def asking(analyst: Analyst | None) -> Iterator[None]:
-    """Show how many questions are answered while a recording runs."""
-    if not (is_watched() and getattr(analyst, "progress", 0) is None):
-        yield
-        return
-    with Meter("asking", 1, "answers") as meter:
-
-        def answered(done: int, total: int) -> None:
-            meter.total = total
-            meter(done)
-
-        analyst.progress = answered  # type: ignore[union-attr]
-        yield
 
 
 def run_backtest(job: Job, out: Path | None, as_json: bool, report: bool) -> int:
@@ -209,7 +182,7 @@ def tape_of(folder: Path, result: Result) -> Analyst | None:
         return Unanswered(about) if isinstance(about, dict) and not about.get("stand_in") else None
     from framework.llm.replay import CassetteAnalyst
 
-    return CassetteAnalyst(folder / "cassette.jsonl", strict=result.status != "incomplete")
+    return CassetteAnalyst(folder, strict=result.status != "incomplete")
 
 
 def repeated(folder: Path, saved: Result) -> Result:

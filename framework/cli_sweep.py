@@ -7,6 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.cli_ask import (
+    Asking,
+    Listener,
+    analysts_of,
+    asking,
+    listeners,
+    need_limit,
+    spending,
+    who_decided,
+)
 from framework.cli_job import Job, pairs
 from framework.cli_run import check_writable, prepare, quiet_stdout
 from framework.cli_show import Meter, Voice, is_watched, print_json
@@ -17,8 +27,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from framework.market import Market
-    from framework.strategy import Analyst, Strategy
+    from framework.strategy import Strategy
 
 UNPROVED, DIFFERS = 4, 5  # exit codes: incomplete, result differs
 SHOWN = 10  # rows printed
@@ -74,88 +83,59 @@ def grid_of(cls: type[Strategy], given: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-class Listener:
-    """An analyst that hands questions on and notes whether any decision lies after the model's cutoff."""
-
-    def __init__(self, analyst: Analyst) -> None:
-        self.name, self.model, self.stand_in = analyst.name, analyst.model, analyst.stand_in
-        self._analyst, self._seen = analyst, set[bool]()
-
-    def decide(self, prompts: Sequence[Any]) -> list[Any]:
-        """Answer prompts in order."""
-        decisions = list(self._analyst.decide(prompts))
-        self._seen |= {bool(one.in_sample) for one in decisions if one.status != "missing"}
-        return decisions
-
-    @property
-    def in_sample_only(self) -> bool:
-        """True when there were decisions and the model may remember the time of each."""
-        return self._seen == {True}
-
-    @property
-    def words(self) -> str:
-        """Who decided, as every output has it."""
-        from framework.report.compare import who
-
-        return who({"analyst": self.fields})
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """Who decided, as --json has it."""
-        return {"name": self.name, "model": self.model, "stand_in": self.stand_in}
-
-    @property
-    def line(self) -> str:
-        """Who decided, as it is printed."""
-        return f"decisions by {self.words}" + (", not a language model" if self.stand_in else "")
-
-
-def listener(job: Job, cls: type[Strategy], market: Market) -> Listener | None:
-    """Return who answers a sweep's questions; None where nobody is asked."""
-    analyst = job.analyst(cls)
-    if not callable(getattr(cls, "ask", None)) or len(market.signals):
-        return None
-    if analyst is None:
-        from framework.llm.rules import Rules
-
-        analyst = Rules()
-    return Listener(analyst)
-
-
-def with_analyst(table: pl.DataFrame, heard: Listener | None) -> pl.DataFrame:
+def with_analyst(table: pl.DataFrame, heard: Sequence[Listener]) -> pl.DataFrame:
     """Return a sweep's table with a column that names who decided, before the fingerprint."""
-    if heard is None:
+    if len(heard) != 1:
         return table
     import polars as pl
 
     name = "analyst" if "analyst" not in table.columns else "metric_analyst"  # a parameter's own name stays
     at = table.columns.index("fingerprint")
-    return table.insert_column(at, pl.Series(name, [heard.words] * table.height, dtype=pl.String))
+    return table.insert_column(at, pl.Series(name, [heard[0].words] * table.height, dtype=pl.String))
 
 
-def run_sweep(job: Job, workers: int | None, best: str, out: Path | None, as_json: bool) -> int:
+def heats_of(text: str | None) -> list[float]:
+    """Return the temperatures of `0,0.3`."""
+    try:
+        return [float(part) for part in text.split(",")] if text is not None else []
+    except ValueError:
+        raise ConfigError(f"--temperature {text}: write numbers, like 0,0.3") from None
+
+
+def run_sweep(
+    job: Job, models: Sequence[str], heats: str | None, workers: int | None, best: str, out: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Run a sweep; print its best rows, or all as JSON; return the exit code."""
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise ConfigError(f"--out {out}: a table is written as .csv or .parquet")
     if out is not None:
         check_writable(out)
-    options, cls, market = prepare(job, Voice())
+    voice = Voice()
+    options, cls, market = prepare(job, voice)
     values = grid_of(cls, job.params)
     from framework import sweep
     from framework.jit import mark_warm
 
-    heard = listener(job, cls, market)
-    sets = math.prod(len(one) for one in values.values())
-    with quiet_stdout(as_json), Meter(cls.__name__, sets, "sets") as meter:
+    need_limit(job, cls)
+    asked = Asking(job, listeners(cls, market, analysts_of(job, cls, models, heats_of(heats))), voice)
+    sets = math.prod(len(one) for one in values.values()) * max(len(asked.heard), 1)
+    with quiet_stdout(as_json), asking(asked.heard), Meter(cls.__name__, sets, "sets") as meter:
         progress = (lambda done, total: meter(done)) if is_watched() else None
-        table = sweep(cls, market, workers=workers, analyst=heard, progress=progress, **options, **values)
-    table = with_analyst(table, heard)
+        table = sweep(
+            cls, market, workers=workers, analyst=asked.analyst, confirm=asked, progress=progress, **options,
+            **values,
+        )  # fmt: skip
+    for one in asked.heard:
+        for words in spending(one):
+            voice(words)
+    table = with_analyst(table, asked.heard)
     mark_warm()
     if best not in table.columns:
         raise ConfigError(f"--best: there is no column '{best}': {near(best, table.columns)}")
     if out is not None:
         write_table(table, out)
-    show_sweep(table, list(values), best, out, as_json, heard)
+    show_sweep(table, list(values), best, out, as_json, asked)
     return exit_code(table)
 
 
@@ -182,20 +162,17 @@ def write_table(table: pl.DataFrame, out: Path) -> None:
 
 
 def show_sweep(
-    table: pl.DataFrame, swept: list[str], best: str, out: Path | None, as_json: bool, heard: Listener | None
+    table: pl.DataFrame, swept: list[str], best: str, out: Path | None, as_json: bool, asked: Asking
 ) -> None:
     """Print the best rows as a plain table, or every row as JSON."""
-    from framework.report.words import NO_HEADLINE
-
     if as_json:
-        who = heard and heard.fields
-        headline = NO_HEADLINE if heard and heard.in_sample_only else None
-        file = str(out) if out else None
-        print_json({"rows": table.to_dicts(), "file": file, "analyst": who, "headline": headline})
+        show_json(table, out, asked)
         return
     from framework.report.compare import show
 
     ordered = table.sort(best, descending=True, nulls_last=True).head(SHOWN)
+    if len(asked.heard) > 1:
+        swept = [*swept, *(name for name in ("model", "temperature") if name in table.columns)]
     shown = list(dict.fromkeys((*swept, best, *(c for c in COLUMNS if c in table.columns))))
     cells = [[*shown, "fingerprint"]]
     for row in ordered.to_dicts():
@@ -206,10 +183,8 @@ def show_sweep(
         f"{table.height:,} backtests; best {min(SHOWN, table.height)} by {best}"
         + (f"; all in {out}" if out else "")
     )
-    if heard:
-        print(heard.line)
-    if heard and heard.in_sample_only:
-        print(f"{NO_HEADLINE}: none is known to lie after the model's cutoff; figures are in-sample")
+    for words in asked.lines:
+        print(words)
     for line in cells:
         print(
             "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=False)) + "  " + line[-1]
@@ -218,12 +193,25 @@ def show_sweep(
         print(f"{failed:,} of {table.height:,} sets failed; their reason is in the column error")
 
 
+def show_json(table: pl.DataFrame, out: Path | None, asked: Asking) -> None:
+    """Print every row, who decided, and how often a prompt was used."""
+    from framework.report.words import NO_HEADLINE
+
+    who: Any = [one.fields for one in asked.heard]
+    print_json({
+        "rows": table.to_dicts(), "file": str(out) if out else None,
+        "analyst": who if len(who) > 1 else who[0] if who else None,
+        "questions": asked.counts if who else None,
+        "headline": NO_HEADLINE if asked.in_sample_only else None,
+    })  # fmt: skip
+
+
 def run_check(job: Job, cuts: int, scrambles: int, as_json: bool) -> int:
     """Rehearse a strategy and look for the future in its decisions."""
     options, cls, market = prepare(job, Voice())
     made = cls(**job.parameters())
-    heard = listener(job, cls, market)
-    who = {"analyst": heard and heard.fields}
+    heard = listeners(cls, market, [None])
+    who = {"analyst": heard[0].fields if heard else None}
     from framework import check_lookahead, check_strategy
 
     with quiet_stdout(as_json):
@@ -231,7 +219,7 @@ def run_check(job: Job, cuts: int, scrambles: int, as_json: bool) -> int:
     if not as_json:
         print(rehearsal, flush=True)
         if heard:
-            print(heard.line, flush=True)
+            print(who_decided(heard), flush=True)
     if not rehearsal.ok:
         if as_json:
             print_json({"rehearsal": asdict(rehearsal), "lookahead": None, **who})

@@ -1,9 +1,9 @@
 """A result's folder: written whole or not at all, read back to the bit or refused.
 
 Files: manifest.json (with the sha256 of the others and of itself), metrics.json, the five tables as .parquet
-and .csv, price.parquet, cassette.jsonl when there is one; report.html and report.png when asked for and the
-strategy's source when a command ran it, none of which has its sha256 in the list: the page can be written
-again, the source has its own in the manifest.
+and .csv, price.parquet, cassette.jsonl.gz when there is one (with its plain text's sha256 in the manifest);
+report.html and report.png when asked for and the strategy's source when a command ran it, none of which has
+its sha256 in the list: the page can be written again, the source has its own in the manifest.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 import polars as pl
 
-from framework.errors import ConfigError, ResultError
+from framework.errors import ConfigError, DataError, ResultError
 
 FORMAT = 1
 TABLES = ("orders", "fills", "trades", "equity", "decisions")
 FRAMES = (*TABLES, "price")
 OWN_FILES = {
-    "manifest.json", "metrics.json", "cassette.jsonl", "report.html", "report.png",
+    "manifest.json", "metrics.json", "cassette.jsonl.gz", "cassette.jsonl", "report.html", "report.png",
     *(f"{name}.parquet" for name in FRAMES), *(f"{name}.csv" for name in TABLES),
 }  # fmt: skip
 
@@ -86,11 +86,15 @@ def write_files(
         if name in TABLES:
             neutral(frame).write_csv(folder / f"{name}.csv")
     (folder / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
+    body = {"format": FORMAT, **plain(doc)}
     if cassette:
-        (folder / "cassette.jsonl").write_bytes(cassette)
-    kept = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".json", ".jsonl"))
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
-    body = {"format": FORMAT, **plain(doc), "files": files}
+        from framework.llm.cassette import identity
+        from framework.llm.cassette_file import compress
+
+        body["cassette"] = identity(cassette)
+        (folder / "cassette.jsonl.gz").write_bytes(compress(cassette))
+    kept = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".json", ".gz"))
+    body["files"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
     (folder / "manifest.json").write_text(to_json({**body, "sha256": digest(body)}), encoding="utf-8")
 
 
@@ -307,7 +311,28 @@ def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
     metrics = _document(folder, "metrics.json", contents["metrics.json"])
     frames = {name: _frame(folder, f"{name}.parquet", contents[f"{name}.parquet"]) for name in FRAMES}
     _check_copies(folder, files)
-    return doc, metrics, frames, contents.get("cassette.jsonl", b"")
+    return doc, metrics, frames, _cassette(folder, doc, contents)
+
+
+def _cassette(folder: Path, doc: Mapping[str, Any], contents: Mapping[str, bytes]) -> bytes:
+    """Return the plain cassette; folders of earlier versions have it uncompressed."""
+    packed = contents.get("cassette.jsonl.gz")
+    if packed is None:
+        return contents.get("cassette.jsonl", b"")
+    from framework.llm.cassette import identity
+    from framework.llm.cassette_file import expand
+
+    about = doc.get("cassette")
+    size = about.get("bytes") if isinstance(about, dict) else None
+    if type(size) is not int or size < 0:
+        raise _altered(folder, "manifest.json", "it does not say how long the cassette is")
+    try:
+        text = expand(packed, size, "cassette")
+    except DataError as error:
+        raise _altered(folder, "cassette.jsonl.gz", str(error)) from None
+    if identity(text) != about:
+        raise _altered(folder, "cassette.jsonl.gz", "not the cassette of manifest.json")
+    return text
 
 
 def _frame(folder: Path, name: str, data: bytes) -> pl.DataFrame:

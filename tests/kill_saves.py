@@ -63,7 +63,7 @@ class Desk:
         with inside(place):
             older.save(f"out/{NAME}", report=True, source=place / "regime_trader.py")
         self.old = bytes_of(self.target)
-        assert self.old.keys() == self.new.keys() >= {*UNLISTED, "manifest.json", "cassette.jsonl"}
+        assert self.old.keys() == self.new.keys() >= {*UNLISTED, "manifest.json", "cassette.jsonl.gz"}
         assert self.old["report.html"] != self.new["report.html"]
         shutil.copytree(self.target, place / "old")
         self.took = self.measure()

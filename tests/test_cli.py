@@ -137,7 +137,7 @@ def test_recorded_decisions_are_paid_once(
         assert len(server.requests) == asked_again == 2 * asked  # refused before anything was paid
     for name in ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"):
         monkeypatch.delenv(name)
-    tape = f"{paid['folder']}/cassette.jsonl"
+    tape = f"{paid['folder']}/cassette.jsonl.gz"
     assert ask("--cassette", tape)[1]["fingerprint"] == paid["fingerprint"]
     assert main(["rerun", paid["folder"]]) == 0
     shown = capsys.readouterr()

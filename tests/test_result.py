@@ -42,7 +42,7 @@ def test_round_trip_to_the_bit(tmp_path: Path) -> None:
         k: v for k, v in result.metrics.items() if v == v
     }
     names = {path.name for path in folder.iterdir()}
-    assert {"manifest.json", "metrics.json", "equity.csv", "equity.parquet", "cassette.jsonl"} <= names
+    assert {"manifest.json", "metrics.json", "equity.csv", "equity.parquet", "cassette.jsonl.gz"} <= names
     assert json.loads((folder / "metrics.json").read_text())["profit_factor"] is None
     assert [path.name for path in tmp_path.iterdir()] == ["x"]  # no temporary folder is left
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -141,7 +141,7 @@ def test_swap_without_the_system_call(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "name", ["manifest.json", "metrics.json", "fills.parquet", "price.parquet", "cassette.jsonl"]
+    "name", ["manifest.json", "metrics.json", "fills.parquet", "price.parquet", "cassette.jsonl.gz"]
 )
 def test_missing_or_altered_files_are_named(tmp_path: Path, name: str) -> None:
     folder = make(rows=60, reasoning=["a"]).save(tmp_path / "x")

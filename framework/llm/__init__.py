@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framework.llm.cassette import merge, read_cassette, verify, write_cassette
+    from framework.llm.cassette import diff, merge, prune, read_cassette, verify, write_cassette
     from framework.llm.client import HolySheep
     from framework.llm.decision import Decision, Prompt, signal_rows
     from framework.llm.prompt import Brief, make_brief, render
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 _HOME = {
     "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision", "HolySheep": "client",
     "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store", "TradingSignal": "signal",
-    "make_brief": "prompt", "merge": "cassette", "parse": "signal",
+    "diff": "cassette", "make_brief": "prompt", "merge": "cassette", "parse": "signal",
+    "prune": "cassette",
     "read_cassette": "cassette", "render": "prompt",
     "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
     "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
-    "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render", "signal_rows", "verify",
-    "write_cassette",
+    "TradingSignal", "diff", "make_brief", "merge", "parse", "prune", "read_cassette", "render",
+    "signal_rows", "verify", "write_cassette",
 ]  # fmt: skip
 
 

@@ -1,24 +1,38 @@
 """The cassette: a run's decisions as canonical JSON lines, sorted by key, the same bytes on every machine.
 
-It travels with the run, is read back strictly, and never holds the key that paid for it.
+It travels with the run, is read back strictly, and never holds the key that paid for it. Its identity is the
+sha256 of the plain text: a compressed copy (`.gz`, no time and no name in it) is the same cassette.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-import tempfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from orjson import loads
 
 from framework.errors import ConfigError, DataError
-from framework.llm.record import Record, canonical, check
+from framework.llm.cassette_file import Lines, compress, locate, replace
+from framework.llm.record import FIELDS, Record, canonical, check
 from framework.llm.redact import secret_in
 
-MAX_LINE = 16 * 2**20  # characters; a gzip bomb ends here
+_ORDER = tuple(sorted(FIELDS))
+_SHORT = tuple(name for name in _ORDER if name not in ("problems", "repairs", "reply", "request"))
+_DIGEST = len(',"digest":""') + 32
+
+
+class Difference(NamedTuple):
+    """One key in which two cassettes differ."""
+
+    key: str
+    symbol: str
+    ts: int  # ns; the question
+    model: str
+    what: str  # "only here", "only there", or the fields that differ
 
 
 def write_cassette(path: str | os.PathLike[str], records: Iterable[Record]) -> Path:
@@ -33,47 +47,41 @@ def write_cassette(path: str | os.PathLike[str], records: Iterable[Record]) -> P
     """
     target = Path(path)
     data = encode(records, str(target))
-    _replace(target, _compressed(data) if target.suffix == ".gz" else data)
+    replace(target, compress(data) if target.suffix == ".gz" else data)
     return target
 
 
 def encode(records: Iterable[Record], name: str = "cassette") -> bytes:
     """Return the bytes of a plain cassette, checked as `write_cassette` does; `name` is for its errors."""
-    rows = merge(records)
-    for row in rows:
+    lines = []
+    for row in merge(records):
         check(row, f"{name}: record {str(row.get('key'))[:16]}")
-    data = "".join(canonical(row) + "\n" for row in rows).encode("ascii")
+        lines.append(canonical(row) + "\n")
+    data = "".join(lines).encode("ascii")
     scan(data, name)
     return data
 
 
 def read_cassette(path: str | os.PathLike[str]) -> list[Record]:
-    """Return the records of a cassette, each verified against its own key.
+    """Return the records of a cassette (a file, or the one in a run's folder), each verified.
 
     Raises
     ------
     DataError
-        A line is not a record, its key is not that of its request, or the lines are not sorted and unique;
-        names file and line.
+        A line is not a record, its key is not that of its request, a byte of it was altered, or the lines
+        are not sorted and unique; names file and line.
     """
-    source, rows, last = Path(path), [], ""
-    try:
-        for number, line in enumerate(_lines(source), 1):
-            row = _row(line, f"{source}, line {number}")
-            if row["key"] <= last:
-                raise DataError(f"{source}, line {number}: keys are not sorted and unique; write it again")
-            last = row["key"]
-            rows.append(row)
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{source}: the file is damaged ({error}); copy it again") from None
-    except OSError as error:
-        raise DataError(f"{source}: {error.strerror or error}; give the path of a cassette") from None
-    return rows
+    lines = Lines(locate(path))
+    return [whole(line, lines.where) for line in lines]
 
 
 def verify(path: str | os.PathLike[str]) -> int:
     """Return the number of records; raise DataError at the first one that is altered, unsorted or doubled."""
-    return len(read_cassette(path))
+    lines = Lines(locate(path))
+    for line in lines:
+        if short(line) is None:
+            whole(line, lines.where)
+    return lines.number
 
 
 def merge(*groups: Iterable[Record]) -> list[Record]:
@@ -88,11 +96,60 @@ def merge(*groups: Iterable[Record]) -> list[Record]:
     for group in groups:
         for row in group:
             known = union.setdefault(row["key"], row)
-            if known is not row and canonical(known) != canonical(row):
-                fields = sorted(n for n in {*known, *row} if known.get(n) != row.get(n) and n != "digest")
-                names = ", ".join(fields)
-                raise DataError(f"key {row['key'][:16]} has two different records ({names}); keep one")
+            if known is not row and (names := _differing(known, row)):
+                raise DataError(
+                    f"key {row['key'][:16]} has two different records ({', '.join(names)}); keep one"
+                )
     return [union[key] for key in sorted(union)]
+
+
+def diff(here: Iterable[Record], there: Iterable[Record]) -> list[Difference]:
+    """Return where two cassettes differ, sorted by key; nothing when they are the same."""
+    a, b = ({row["key"]: row for row in group} for group in (here, there))
+    found = []
+    for key in sorted(a.keys() | b.keys()):
+        row = a.get(key) or b[key]
+        if key in a and key in b:
+            what = ", ".join(_differing(a[key], b[key]))
+        else:
+            what = "only here" if key in a else "only there"
+        if what:
+            model = str(row["request"]["body"]["model"])
+            found.append(Difference(key, row["symbol"], row["ts"], model, what))
+    return found
+
+
+def prune(records: Iterable[Record], *, keys: Iterable[str] | None = None, model: str | None = None,
+          start: Any = None, stop: Any = None) -> list[Record]:
+    """Return only the records that match everything given, sorted by key.
+
+    Parameters
+    ----------
+    keys : keep these; 8 or more first digits are enough
+    model : keep what this model was asked
+    start, stop : keep questions of start <= time < stop; anything `parse_time` reads
+
+    Raises
+    ------
+    ConfigError
+        A key matches nothing, is too short, or a time cannot be read.
+    """
+    from framework.times import parse_time
+
+    rows = list(records)
+    first = None if start is None else parse_time(start)
+    last = None if stop is None else parse_time(stop)
+    chosen = None if keys is None else _chosen(sorted(set(keys)), rows)
+    return sorted(
+        (
+            row for row in rows
+            if (chosen is None or row["key"] in chosen)
+            and model in (None, row["request"]["body"]["model"])
+            and (first is None or row["ts"] >= first)
+            and (last is None or row["ts"] < last)
+        ),
+        key=lambda row: str(row["key"]),
+    )  # fmt: skip
 
 
 def scan(data: bytes, name: str) -> None:
@@ -104,43 +161,67 @@ def scan(data: bytes, name: str) -> None:
         )
 
 
-def _lines(source: Path) -> Iterable[str]:
-    opener = gzip.open if source.suffix == ".gz" else open
-    with opener(source, "rt", encoding="ascii", newline="\n") as file:
-        while line := file.readline(MAX_LINE):
-            if not line.endswith("\n"):
-                raise ValueError("a line is cut off or too long")
-            yield line
+def identity(data: bytes) -> dict[str, Any]:
+    """Return what a manifest says of a plain cassette: sha256, bytes, records."""
+    return {"sha256": sha256(data).hexdigest(), "bytes": len(data), "records": data.count(b"\n")}
 
 
-def _row(line: str, where: str) -> Record:
+# ---------------------------------------------------------------------------------------------- one line
+
+
+def short(line: bytes) -> tuple[Record, bytes] | None:
+    """Return (record without its long parts, its request) of a verified line; None = read it whole.
+
+    The long parts are problems, repairs, reply and request. The line is canonical JSON, so its checksum and
+    its key are those of bytes as they stand: no quote of a text in it is bare, so a mark like `,"request":`
+    is never inside one. Where a mark was found in the wrong place after all (a relay may use any name), the
+    sums differ, and `whole` decides.
+    """
+    digest = line.find(b',"digest":"')
+    problems = line.find(b',"problems":[', digest)
+    signal = line.rfind(b',"signal":')
+    request = line.rfind(b',"request":{', 0, signal)
+    if not 0 < digest < problems < request or line.find(b',"tries":[],', signal) < 0:
+        return None
+    asked, rest = line[request + 11 : signal], sha256(line[:digest])
+    rest.update(line[digest + _DIGEST :])
     try:
-        row = json.loads(line)
+        row = loads(line[:problems] + line[signal:])
+    except ValueError:
+        return None
+    if tuple(row) != _SHORT or rest.hexdigest()[:32] != row["digest"]:
+        return None
+    return (row, asked) if sha256(asked).hexdigest() == row["key"] else None
+
+
+def whole(line: bytes, where: str) -> Record:
+    """Return the verified record of a line; DataError names `where` and what is wrong."""
+    try:
+        row = json.loads(line.decode("ascii"))
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: damaged, not ASCII; copy the cassette again") from None
     except (ValueError, RecursionError):
         raise DataError(f"{where}: not JSON; copy the cassette again") from None
-    check(row, where)
+    if short(line) is None:
+        check(row, where)
     return dict(row)
 
 
-def _compressed(data: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=buffer, mtime=0) as file:
-        file.write(data)
-    return buffer.getvalue()
+def _differing(one: Record, other: Record) -> list[str]:
+    """Return the names of the fields in which two records differ; the checksum says nothing more."""
+    if canonical(one) == canonical(other):
+        return []
+    names = sorted(n for n in {*one, *other} if one.get(n) != other.get(n))
+    return [name for name in names if name != "digest"] or ["digest"]
 
 
-def _replace(target: Path, data: bytes) -> None:
-    """Write a temporary file beside the target, flush it to the disk, then rename it."""
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror}); check folder and space") from None
+def _chosen(keys: Sequence[str], rows: Sequence[Record]) -> set[str]:
+    chosen: set[str] = set()
+    for key in keys:
+        if len(key) < 8:
+            raise ConfigError(f"key {key!r}: give at least its first 8 digits")
+        found = {row["key"] for row in rows if row["key"].startswith(key)}
+        if not found:
+            raise ConfigError(f"key {key!r}: no record has it; `cassette show` lists models and times")
+        chosen |= found
+    return chosen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,26 @@ class CassetteAnalyst:
 
     Parameters
     ----------
-    path : .jsonl or .jsonl.gz
+    source : .jsonl, .jsonl.gz, a run's folder, or records
     model : which model, when the cassette holds several
     strict : a prompt that was never recorded is a CacheMiss; False gives a "missing" decision instead
+    way : what else tells apart the ways in which it was asked: temperature=, sample=, max_tokens=, ...
 
     Raises
     ------
     DataError
         The cassette is empty, altered or damaged.
     ConfigError
-        It holds decisions asked in several ways (models, temperatures) and none was chosen.
+        It holds decisions asked in several ways (models, temperatures) and not one was chosen.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, model: str | None = None,
-                 strict: bool = True) -> None:
-        self.path, self.strict = Path(path), strict
-        self._records = {row["key"]: row for row in read_cassette(path)}
-        if not self._records:
-            raise DataError(f"{self.path}: the cassette is empty; record the run again")
-        first = self._choose(model)
+    def __init__(self, source: str | os.PathLike[str] | Iterable[Record], *, model: str | None = None,
+                 strict: bool = True, **way: Any) -> None:
+        self.path, self.strict = Path("cassette"), strict
+        if isinstance(source, (str, os.PathLike)):
+            self.path = Path(source)
+            source = read_cassette(source)
+        first = self._choose(list(source), {"model": model, **way})
         self.model = str(first["request"]["body"]["model"])
         self.name, self.stand_in = str(first["analyst"]), bool(first["stand_in"])
         self._request: Record = first["request"]  # everything but the messages is shared by the whole run
@@ -71,23 +72,21 @@ class CassetteAnalyst:
     def close(self) -> None:
         """Do nothing: the cassette is in memory."""
 
-    def _choose(self, model: str | None) -> Record:
-        rows = list(self._records.values())
-        models = sorted({str(row["request"]["body"]["model"]) for row in rows})
-        if model is not None:
-            rows = [row for row in rows if row["request"]["body"]["model"] == model]
-            if not rows:
-                raise ConfigError(f"{self.path} holds no decision of {model!r}; {near(model, models)}")
-        ways = {canonical(_without_messages(row["request"])) for row in rows}
-        if len(ways) > 1:
-            raise ConfigError(
-                f"{self.path} holds decisions asked in {len(ways)} ways (models {', '.join(models)}); "
-                "choose one model, or cut the cassette to one run"
-            )
-        return rows[0]
+    def _choose(self, rows: Sequence[Record], wanted: Record) -> Record:
+        """Keep the records of the way that is meant and return one of them."""
+        if not rows:
+            raise DataError(f"{self.path}: the cassette is empty; record the run again")
+        by_way: dict[str, list[Record]] = {}
+        for row in rows:
+            by_way.setdefault(canonical(way_of(row["request"])), []).append(row)
+        groups = list(by_way.values())
+        ways = [way_of(group[0]["request"]) for group in groups]
+        chosen = groups[choose(ways, wanted, str(self.path))]
+        self._records = {row["key"]: row for row in chosen}
+        return chosen[0]
 
     def _decide(self, prompt: Prompt) -> Decision:
-        request = self._request_of(prompt)
+        request = request_like(self._request, prompt)
         key = key_of(request)
         seen = 0 if self.stand_in else cutoffs.in_sample(self.model, prompt.ts)
         record = self._records.get(key)
@@ -96,12 +95,6 @@ class CassetteAnalyst:
         if self.strict:
             raise CacheMiss(self._miss(prompt, request))
         return missing(prompt, key, self.model, seen, "not in the cassette")
-
-    def _request_of(self, prompt: Prompt) -> Record:
-        content = {"system": prompt.system, "user": prompt.text}
-        body = self._request["body"]
-        asked = [{"role": m["role"], "content": content.get(m["role"], "")} for m in body["messages"]]
-        return {**self._request, "body": {**body, "messages": asked}}
 
     def _miss(self, prompt: Prompt, request: Record) -> str:
         asked = _text_lines(request)
@@ -115,9 +108,57 @@ class CassetteAnalyst:
         )
 
 
-def _without_messages(request: Record) -> Record:
+def way_of(request: Record) -> Record:
+    """Return how a request was asked: everything of it but the texts."""
     body = {name: value for name, value in request["body"].items() if name != "messages"}
-    return {**request, "body": body, "roles": [m["role"] for m in request["body"]["messages"]]}
+    rest = {name: value for name, value in request.items() if name != "body"}
+    return {**body, **rest, "roles": [message["role"] for message in request["body"]["messages"]]}
+
+
+def choose(ways: Sequence[Record], wanted: Mapping[str, Any], name: str) -> int:
+    """Return the number of the one way that has all that is wanted (None = anything).
+
+    Raises
+    ------
+    ConfigError
+        No way has it, or several have; shows what tells them apart.
+    """
+    fits = list(range(len(ways)))
+    for field, value in wanted.items():
+        if value is None:
+            continue
+        if not any(field in way for way in ways):
+            raise ConfigError(f"{field}: {name} was not asked with any; {near(field, sorted(ways[0]))}")
+        known = sorted({said(ways[number].get(field)) for number in fits})
+        fits = [number for number in fits if _is_said(ways[number].get(field), value)]
+        if not fits:
+            raise ConfigError(f"{name} holds no decision of {field} {value!r}; {near(str(value), known)}")
+    if len(fits) > 1:
+        told = [field for field in ways[0] if len({said(ways[n].get(field)) for n in fits}) > 1]
+        each = "; ".join(", ".join(f"{f}={said(ways[n].get(f))}" for f in told) for n in fits)
+        raise ConfigError(
+            f"{name} holds decisions asked in {len(fits)} ways; choose one: {each}"
+        )
+    return fits[0]
+
+
+def request_like(request: Record, prompt: Prompt) -> Record:
+    """Return the request of a prompt asked in the way of another request."""
+    content = {"system": prompt.system, "user": prompt.text}
+    body = request["body"]
+    asked = [{"role": m["role"], "content": content.get(m["role"], "")} for m in body["messages"]]
+    return {**request, "body": {**body, "messages": asked}}
+
+
+def said(value: Any) -> str:
+    """Return a value as a user names it: the type of a response format, a number without its form."""
+    if isinstance(value, dict):
+        value = value.get("type", canonical(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_said(value: Any, wanted: Any) -> bool:
+    return bool(value == wanted) or said(value) == said(wanted)
 
 
 def _text_lines(request: Record) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dis
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,24 +14,25 @@ import numpy as np
 import polars as pl
 
 from framework import metrics as measures
-from framework.backtest import ask_all
 from framework.engine import translate
 from framework.errors import ConfigError, FrameworkError, StrategyError, near
 from framework.jit import jit_enabled
 from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
-from framework.questions import Answers, check_analyst
+from framework.questions import Answers
 from framework.report.definitions import DEFINITIONS
 from framework.research.grid import Params, grid, sort_keywords
+from framework.research.inquiry import Inquiry, Point, Told, points_of
 from framework.run import class_of, fresh, run
-from framework.strategy import Analyst, Strategy, parameters_of
+from framework.strategy import Analyst, Strategy, asks_portfolio, parameters_of
 
 Row = dict[str, Any]
 ALWAYS = ("final_equity", "max_drawdown")
 COUNTERS = ("fills", "rejected", "late_orders", "liquidation")  # beside those of metrics.summary
 CHUNK = 32  # sets a worker takes at a time, at most
 GLANCE = 0.2  # s; Ctrl-C and SIGTERM are noticed between two waits
+ASKED = {"model": pl.String, "temperature": pl.Float64, "sample": pl.Int64}  # of an analyst
 POLARS = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
 
 
@@ -45,7 +45,8 @@ def sweep(
     workers: int | None = None,
     metrics: Iterable[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    analyst: Analyst | None = None,
+    analyst: Analyst | Sequence[Analyst] | None = None,
+    confirm: Callable[[Inquiry], object] | None = None,
     **grid_and_options: Any,
 ) -> pl.DataFrame:
     """Backtest every set of a grid of parameters.
@@ -69,7 +70,12 @@ def sweep(
     progress
         Called with (sets done, sets).
     analyst
-        Answers the questions of `ask`; every question is asked once, however many sets ask it.
+        Answers the questions of `ask`; default `Rules`. The prompts of all sets are collected first, each
+        is asked once however many sets need it, and only then sets are run, by workers that hold recorded
+        answers and can ask nobody. A list of analysts runs every set with each of them.
+    confirm
+        Called once with an `Inquiry` (prompts, decisions due, plan and price) before anything is asked;
+        False ends the sweep there.
     **grid_and_options
         Parameters of the strategy: one value, or an ordered iterable of values (range, list, tuple, array).
         Anything else is an option of `backtest`.
@@ -78,9 +84,11 @@ def sweep(
     -------
     polars.DataFrame
         One row for each set, in the order of the grid (the last declared parameter changes fastest): the
-        parameters, n_orders, final_equity, max_drawdown, the metrics, fingerprint, error. A metric named like
-        a parameter becomes `metric_<name>`. A set that fails has its reason in `error`, NaN metrics and no
-        counts. Fingerprints are those of the single backtests, whatever the number of workers.
+        parameters, with a list of analysts model, temperature and sample (analyst by analyst), n_orders,
+        final_equity, max_drawdown, the metrics, fingerprint, error. A metric named like a parameter becomes
+        `metric_<name>`, a column of the analyst `analyst_<name>`. A set that fails has its reason in `error`,
+        NaN metrics and no counts. Fingerprints are those of the single backtests, whatever the number of
+        workers.
 
     Raises
     ------
@@ -93,14 +101,35 @@ def sweep(
     values, options = sort_keywords(cls, grid_and_options)
     sets = grid(cls, base, values, where)
     wanted = metric_names(metrics, market)
-    job = Job(cls, make_plan(market, **options), wanted)
-    job = replace(job, questions=Questions.of(job, sets[0], analyst))
+    job, threads = Job(cls, make_plan(market, **options), wanted), workers_of(workers)
+    points = points_of(cls, job.plan, sets, each(analyst), confirm)
     rows: list[Row] = []
-    for part in run_all(job, sets, executor, workers_of(workers)):
+    for part in run_all(job, for_workers(cls, points, executor), executor, threads):
         rows += part
         if progress is not None:
-            progress(len(rows), len(sets))
-    return table(cls, sets, rows, wanted)
+            progress(len(rows), len(points))
+    return table(cls, points, rows, wanted, isinstance(analyst, (list, tuple)))
+
+
+def for_workers(cls: type[Strategy], points: list[Point], executor: Executor | None) -> list[Point]:
+    """Return what workers get: answers and nobody to ask, unless a class asks in the middle of its runs."""
+    if not asks_portfolio(cls):
+        return [one.bare() for one in points]
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+        raise ConfigError(
+            f"executor: {cls.__name__} asks in the middle of its runs, and other processes hold no analyst; "
+            "leave executor away"
+        )
+    return points
+
+
+def each(analyst: Any) -> list[Any]:
+    """Return the analysts of a sweep; one alone may be None."""
+    if not isinstance(analyst, (list, tuple)):
+        return [analyst]
+    if not analyst or None in analyst:
+        raise ConfigError("analyst: a list names whom to ask, like [HolySheep('a'), HolySheep('b')]")
+    return list(analyst)
 
 
 def metric_names(given: Iterable[str] | None, market: Market) -> tuple[str, ...]:
@@ -126,63 +155,6 @@ def workers_of(given: int | None) -> int:
     return given
 
 
-class OneAsker:
-    """An analyst that hands each question on once, and keeps the answer for the sets that ask the same."""
-
-    def __init__(self, analyst: Analyst) -> None:
-        self.name, self.model, self.stand_in = analyst.name, analyst.model, analyst.stand_in
-        self._analyst, self._known, self._lock = analyst, dict[Any, Any](), threading.Lock()
-
-    def __reduce__(self) -> Any:
-        return OneAsker, (self._analyst,)  # to another process, which asks for itself
-
-    def decide(self, prompts: Sequence[Any]) -> list[Any]:
-        """Answer prompts in order."""
-        keys = [(p.ts, p.instrument, p.system, p.text) for p in prompts]
-        with self._lock:
-            new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self._known}
-            self._known |= zip(new, self._analyst.decide(list(new.values())), strict=True)
-            return [self._known[k] for k in keys]
-
-
-@dataclass(frozen=True)
-class Questions:
-    """What the sets of a sweep ask: the same of all, or each its own of one analyst."""
-
-    analyst: Any
-    shared: Answers | None = None
-    is_shared: bool = False
-
-    @classmethod
-    def of(cls, job: Job, params: Params, analyst: Analyst | None) -> Questions | None:
-        """Return the questions of a sweep; None when nobody asks."""
-        if not callable(getattr(job.cls, "ask", None)) or len(job.plan.market.signals):
-            return None
-        check_analyst(analyst)
-        if analyst is None:
-            from framework.llm.rules import Rules
-
-            analyst = Rules()
-        made = fresh(job.cls, params, job.plan.market, job.plan.latency.feed_ns)
-        if depends_on_parameters(made):
-            return cls(OneAsker(analyst))
-        return cls(None, ask_all(job.cls, params, job.plan, OneAsker(analyst)), True)
-
-    def answers(self, job: Job, params: Params) -> Answers | None:
-        """Return the answers of one set."""
-        return self.shared if self.is_shared else ask_all(job.cls, params, job.plan, self.analyst)
-
-
-def depends_on_parameters(made: Strategy) -> bool:
-    """True unless `ask` never touches `self` and setup leaves its times alone."""
-    code = type(made).ask.__code__  # type: ignore[attr-defined]
-    me = code.co_varnames[0]
-    touched = me in code.co_cellvars or any(
-        me == i.argval or (isinstance(i.argval, tuple) and me in i.argval) for i in dis.get_instructions(code)
-    )
-    return touched or bool({"ask_every", "bars", "warmup"} & vars(made).keys())
-
-
 @dataclass(frozen=True)
 class Job:
     """What all sets of a sweep have in common."""
@@ -190,15 +162,21 @@ class Job:
     cls: type[Strategy]
     plan: Plan
     metrics: tuple[str, ...]
-    questions: Questions | None = None
     code: translate.Compiled | None = None
 
-    def row(self, params: Params) -> Row:
+    def row(self, point: Point) -> Row:
         """Backtest one set and keep nothing of it but its row."""
+        if point.error is not None:
+            return {"error": point.error}
+        asked: Told | Answers | None = point.told
         try:
-            asked = self.questions.answers(self, params) if self.questions else None
-            plan = self.plan.with_answers(asked)
-            outcome = Outcome(run(self.cls, params, plan, None, None, self.code))
+            plan = with_answers(self.plan, point)
+            tables = run(self.cls, point.params, plan, None, None, self.code)
+            if tables.desk is not None:  # asked in the middle of the run
+                heard = tables.desk.answers()
+                asked, tables.source = heard, plan.with_answers(heard).market
+                tables.market = tables.source
+            outcome = Outcome(tables)
             found = outcome.metrics(asked.coverage if asked else None) if self.metrics else always(outcome)
         except FrameworkError as error:
             if "cannot be compiled" in str(error):
@@ -223,6 +201,13 @@ class Job:
         return translate.translate(made, self.plan.market.is_ticks)
 
 
+def with_answers(plan: Plan, point: Point) -> Plan:
+    """Return the plan over a market that carries a point's answers, or with who answers in the run."""
+    if point.told is None:
+        return plan if point.analyst is None else replace(plan, analyst=point.analyst)
+    return replace(plan, market=replace(plan.market, signals=point.told.signals))
+
+
 def always(outcome: Outcome) -> dict[str, float]:
     """Return final equity and maximal drawdown alone, as `metrics.summary` has them, in half its time."""
     equity = outcome.sim.equity[: int(outcome.tables.clock["rows"])]
@@ -231,37 +216,37 @@ def always(outcome: Outcome) -> dict[str, float]:
     return {"final_equity": float(equity[-1]) if len(equity) else float(curve[0]), "max_drawdown": deepest}
 
 
-def run_sets(job: Job, sets: Sequence[Params], stop: threading.Event | None = None) -> list[Row]:
+def run_sets(job: Job, points: Sequence[Point], stop: threading.Event | None = None) -> list[Row]:
     """Backtest some sets, one after another, until somebody says stop."""
-    return [job.row(params) for params in sets if stop is None or not stop.is_set()]
+    return [job.row(point) for point in points if stop is None or not stop.is_set()]
 
 
-def run_all(job: Job, sets: list[Params], executor: Executor | None, workers: int) -> Iterator[list[Row]]:
-    """Yield the rows of all sets in order, some at a time."""
+def run_all(job: Job, points: list[Point], executor: Executor | None, workers: int) -> Iterator[list[Row]]:
+    """Yield the rows of all sets in order, some at a time. Nobody here can ask: the answers are there."""
     at, code = 0, None
     is_compiled = job.cls.compiled and jit_enabled()
-    while at < len(sets) and is_compiled and code is None:  # once, by the first set that gets that far
-        made = job.compile(sets[at])
-        row = job.row(sets[at])
+    while at < len(points) and is_compiled and code is None:  # once, by the first set that gets that far
+        made = job.compile(points[at].params)
+        row = job.row(points[at])
         at += 1
         code = made if row["error"] is None else None
         yield [row]
     if executor is not None:
         workers = getattr(executor, "_max_workers", None) or workers
         shared = code if isinstance(executor, ThreadPoolExecutor) else None
-        yield from spread(replace(job, code=shared), sets[at:], executor, workers)
+        yield from spread(replace(job, code=shared), points[at:], executor, workers)
     elif is_compiled:
         with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as pool:
-            yield from spread(replace(job, code=code), sets[at:], pool, workers)
+            yield from spread(replace(job, code=code), points[at:], pool, workers)
     else:
-        for params in sets[at:]:
-            yield [job.row(params)]
+        for point in points[at:]:
+            yield [job.row(point)]
 
 
-def spread(job: Job, sets: list[Params], executor: Executor, workers: int) -> Iterator[list[Row]]:
+def spread(job: Job, points: list[Point], executor: Executor, workers: int) -> Iterator[list[Row]]:
     """Give the sets to an executor, enough parts for all workers to end together."""
-    size = max(1, min(CHUNK, len(sets) // (4 * workers)))
-    parts = [sets[i : i + size] for i in range(0, len(sets), size)]
+    size = max(1, min(CHUNK, len(points) // (4 * workers)))
+    parts = [points[i : i + size] for i in range(0, len(points), size)]
     stop = threading.Event() if isinstance(executor, ThreadPoolExecutor) else None  # no process can have it
     futures = [executor.submit(run_sets, job, part, stop) for part in parts]
     try:
@@ -289,12 +274,19 @@ def result_of(future: Future[list[Row]]) -> list[Row]:
     return future.result()
 
 
-def table(cls: type[Strategy], sets: list[Params], rows: list[Row], wanted: tuple[str, ...]) -> pl.DataFrame:
+def table(
+    cls: type[Strategy], points: list[Point], rows: list[Row], wanted: tuple[str, ...], several: bool
+) -> pl.DataFrame:
     """Return the sweep's table."""
     known = parameters_of(cls)
-    columns = [pl.Series(n, [one[n] for one in sets], dtype=POLARS[kind]) for n, (kind, _) in known.items()]
+    columns = [
+        pl.Series(n, [one.params[n] for one in points], dtype=POLARS[kind]) for n, (kind, _) in known.items()
+    ]
+    for name, dtype in ASKED.items() if several else ():
+        label = f"analyst_{name}" if name in known else name
+        columns.append(pl.Series(label, [getattr(p.analyst, name, None) for p in points], dtype=dtype))
     columns.append(pl.Series("n_orders", [row.get("n_orders") for row in rows], dtype=pl.Int64))
-    taken = {*known, "n_orders", "fingerprint", "error"}
+    taken = {*(one.name for one in columns), "fingerprint", "error"}
     for name in (*ALWAYS, *wanted):
         values = [row.get(name) for row in rows]
         label = f"metric_{name}" if name in taken else name
