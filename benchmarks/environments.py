@@ -12,7 +12,9 @@ from framework.jit import cache_root
 PEERS = {
     "backtesting": ("backtesting==0.6.6",),
     "backtrader": ("backtrader==1.9.78.123", "pandas"),
+    "dspy": ("dspy==3.4.1",),
     "hftbacktest": ("hftbacktest==2.4.4", "numpy<2.3"),
+    "litellm": ("litellm==1.106.2", "diskcache", "fastapi", "orjson", "soundfile"),  # a hit imports the last three
     "nautilus": ("nautilus_trader==1.231.0", "pandas<3"),
     "vectorbt": ("vectorbt==1.2.0", "vectorbt-rust==1.2.0"),
 }
