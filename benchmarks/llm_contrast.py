@@ -61,7 +61,7 @@ def peer(name: str) -> dict[str, Any]:
 
 
 def ours() -> dict[str, Any]:
-    """Ask as the peers do: a client in each of ten threads over one store, then a client that only replays."""
+    """Ask as the peers do: a client in each of ten threads over one store, then one that only replays."""
     from framework import __version__
     from framework.llm.client import HolySheep
 

@@ -18,6 +18,8 @@ import numpy as np
 from framework import Instrument, Market, market_brief
 from framework.jit import cache_root
 from framework.llm.decision import Prompt
+from framework.llm.record import SCHEMA
+from framework.llm.reply import PARSER
 from strategies.regime_trader import RegimeTrader
 
 from .peers import workload as w
@@ -41,7 +43,7 @@ def market(decisions: int) -> Market:
     bars = w.candles(decisions + WARM)
     columns = dict(zip(w.COLUMNS, bars.T, strict=True))
     open_ts = w.START_S * 1_000_000_000 + STEP * np.arange(len(bars))
-    return Market.from_candles({"ts": open_ts, **columns}, WHAT, interval="15m")
+    return Market.from_candles({"open_ts": open_ts, "close_ts": open_ts + STEP, **columns}, WHAT)
 
 
 def prompts(feed: Market, decisions: int) -> Iterator[Prompt]:
@@ -89,7 +91,7 @@ def make(place: Path, decisions: int) -> None:
 
 def folder(decisions: int = DECISIONS) -> Path:
     """Return the folder with the files, made on first use: some minutes for all of them."""
-    place = cache_root() / "benchmarks" / f"decisions-{decisions}-v{VERSION}"
+    place = cache_root() / "benchmarks" / f"decisions-{decisions}-v{VERSION}.{SCHEMA}.{PARSER}"
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=place.parent))
