@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -77,33 +77,38 @@ def fresh(store: Any, asked: Any) -> None:
 
 
 def sweep(count: int = QUESTIONS, grid: dict[str, list[float]] = GRID) -> dict[str, Any]:
-    """Sweep from an empty store, then with the server gone."""
+    """Sweep from an empty store, again, without a server, and with the answers as columns of the market."""
     from framework import sweep as run
     from framework.llm.client import HolySheep
+    from framework.llm.columns import columns as read
     from framework.testing.holysheep import HolySheepServer
 
-    feed = llm_made.market(count)
+    feed, took, prints = llm_made.market(count), dict[str, float](), set[tuple[str, ...]]()
+
+    def once(name: str, market: Any, **options: Any) -> None:
+        start = time.perf_counter()
+        table = run(llm_made.Quarterly, market, **grid, **options)
+        took[name] = time.perf_counter() - start
+        prints.add(tuple(table["fingerprint"]))
+
+    def asked(name: str, place: str, mode: str) -> None:
+        with HolySheep(llm_made.MODEL, mode=mode, store=place, concurrency=16, canary=False) as client:
+            once(name, feed, analyst=client)
+
     with tempfile.TemporaryDirectory() as place:
-
-        def once(mode: str) -> float:
-            start = time.perf_counter()
-            with HolySheep(llm_made.MODEL, mode=mode, store=place, concurrency=16, canary=False) as client:
-                table = run(llm_made.Quarterly, feed, analyst=client, **grid)
-            assert table["error"].null_count() == len(table)
-            return time.perf_counter() - start
-
         with HolySheepServer() as server:
             os.environ |= server.environment
-            cold = once("record")
+            asked("cold", place, "record")
             calls = server.calls
-            once("record")
+            asked("warm", place, "record")
             more = server.calls - calls
-        points = 1
-        for values in grid.values():
-            points *= len(values)
-        warm = [once("replay") for _ in range(3)]
-        return {"points": points, "questions": count, "cold_calls": calls, "warm_calls": more, "cold_s": cold,
-                "warm_s": statistics.median(warm)}  # fmt: skip
+        asked("replay", place, "replay")
+        signals = feed.with_signals(read(place, instruments=(llm_made.WHAT,)))
+        once("columns", signals)
+    points = math.prod(map(len, grid.values()))
+    assert len(prints) == 1, "a sweep is not as another"
+    seconds = {f"{name}_s": value for name, value in took.items()}
+    return {"points": points, "questions": count, "cold_calls": calls, "warm_calls": more, **seconds}
 
 
 def recording(plan: dict[int, int] = IN_FLIGHT, thinks: float = THINKS) -> dict[str, Any]:
@@ -186,12 +191,13 @@ def question_words(row: dict[str, float]) -> str:
 
 
 def sweep_words(row: dict[str, Any]) -> str:
-    """Say what a sweep costs, cold and warm."""
-    due = row["points"] * row["questions"]
+    """Say what a sweep costs, cold, warm, and without asking at all."""
+    due, rate = row["points"] * row["questions"], row["points"] / row["columns_s"]
     return (
         f"sweep of {row['points']} points over {row['questions']:,} questions ({due:,} decisions due): cold "
-        f"{row['cold_calls']:,} upstream calls and {row['cold_s']:.1f} s, warm {row['warm_calls']} calls; "
-        f"replayed {row['warm_s']:.2f} s, {row['points'] / row['warm_s']:,.0f} points/s"
+        f"{row['cold_calls']:,} upstream calls and {row['cold_s']:.1f} s, warm {row['warm_calls']} calls and "
+        f"{row['warm_s']:.2f} s, strict replay without a server {row['replay_s']:.2f} s, its columns in the "
+        f"market {row['columns_s']:.2f} s ({rate:,.0f} points/s)"
     )
 
 

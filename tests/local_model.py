@@ -124,7 +124,8 @@ def main() -> int:
         print(verdict(one))
     missing = sum(one.status == "missing" for one in recorded)
     alike = recorded == replayed
-    print(f"{len(recorded)} questions, {missing} unanswered; the replay is {'equal' if alike else 'DIFFERENT'}")
+    same = "equal" if alike else "DIFFERENT"
+    print(f"{len(recorded)} questions, {missing} unanswered; the replay is {same}")
     return 0 if alike and not missing else 1
 
 

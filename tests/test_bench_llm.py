@@ -19,7 +19,7 @@ def test_cassette_and_store_hold_the_same_decisions(tmp_path: Path) -> None:
     read = [columns(tmp_path / name, instruments=(llm_made.WHAT,)) for name in bench_llm.SOURCES.values()]
     assert len(read[0]) == COUNT
     assert np.isin([-1, 0, 1], read[0]["direction"]).all()
-    assert all(np.array_equal(read[0], other, equal_nan=True) for other in read[1:])
+    assert [rows.tobytes() for rows in read] == [read[0].tobytes()] * len(read)
 
 
 def test_ours_asks_once_and_never_hands_out_half_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
