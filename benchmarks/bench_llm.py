@@ -81,6 +81,7 @@ def sweep(count: int = QUESTIONS, grid: dict[str, list[float]] = GRID) -> dict[s
     from framework import sweep as run
     from framework.llm.client import HolySheep
     from framework.llm.columns import columns as read
+    from framework.llm.rules import Rules
     from framework.testing.holysheep import HolySheepServer
 
     feed, took, prints = llm_made.market(count), dict[str, float](), set[tuple[str, ...]]()
@@ -95,6 +96,8 @@ def sweep(count: int = QUESTIONS, grid: dict[str, list[float]] = GRID) -> dict[s
         with HolySheep(llm_made.MODEL, mode=mode, store=place, concurrency=16, canary=False) as client:
             once(name, feed, analyst=client)
 
+    once("compiling", feed, analyst=Rules())
+    prints.clear()
     with tempfile.TemporaryDirectory() as place:
         with HolySheepServer() as server:
             os.environ |= server.environment

@@ -36,6 +36,7 @@ class Quarterly(RegimeTrader):
     """The example, asked at every close of a 15-minute bar."""
 
     ask_every = "15m"
+    warmup = WARM
 
 
 def market(decisions: int) -> Market:
