@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,8 @@ USAGE = {"prompt_tokens": 800, "completion_tokens": 150, "total_tokens": 950}
 @contextmanager
 def counting() -> Iterator[tuple[Any, Counter[str]]]:
     """Lend a server and how often each question reached it; the last line of a question says which it is."""
-    from framework.testing.holysheep import HolySheepServer, Scripted, signal_for
+    from framework.testing.holysheep import HolySheepServer, Scripted
+    from framework.testing.holysheep_replies import signal_for
 
     asked, lock = Counter[str](), threading.Lock()
 
@@ -35,13 +35,12 @@ def counting() -> Iterator[tuple[Any, Counter[str]]]:
         last = body["messages"][-1]["content"].rpartition("\n")[2]
         with lock:
             asked[last] += 1
-        time.sleep(THINKS)
         text = signal_for(body)
         if last == chat.CUT:
             return Scripted(text=text[:30], finish_reason="length", usage=USAGE)
         return Scripted(text=text, usage=USAGE)
 
-    with HolySheepServer(plan) as server:
+    with HolySheepServer(plan, latency=THINKS) as server:
         yield server, asked
 
 
@@ -116,5 +115,6 @@ def lines(rows: dict[str, dict[str, Any]]) -> list[str]:
     mine = rows["ours"]
     if "error" not in mine:
         both = f"{usd(mine['again']['usd'])} booked into the run, {usd(mine['again']['spent'])} spent"
-        out += ["", f"A hit of ours says both: {both}. Every hit is of another process than paid."]
+        out += ["", f"A hit of ours says both: {both}. Prices are each one's own; hits are another process's, "
+                "of ours another client's."]  # fmt: skip
     return out

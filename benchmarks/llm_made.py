@@ -6,6 +6,7 @@ records as paid ones; only the socket is left out.
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import tempfile
@@ -61,7 +62,7 @@ def records(decisions: int) -> Iterator[dict[str, Any]]:
     from framework.llm.client import HolySheep
     from framework.llm.prices import price_of, price_tokens, tokens_of
     from framework.llm.record import Reply, judge, make_record
-    from framework.testing.holysheep import signal_for
+    from framework.testing.holysheep_replies import signal_for
 
     client = HolySheep(MODEL, response_format="json_object")
     price = price_of(MODEL)
@@ -83,8 +84,9 @@ def make(place: Path, decisions: int) -> None:
     from framework.llm.store import Store
 
     rows = list(records(decisions))
-    write_cassette(place / CASSETTE, rows)
     write_cassette(place / PACKED, rows)
+    with gzip.open(place / PACKED) as packed:
+        (place / CASSETTE).write_bytes(packed.read())
     with Store(place / STORE) as store:
         for row in rows:
             store.set(row["key"], canonical(row))

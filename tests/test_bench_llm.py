@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_llm, llm_contrast, llm_made
+from benchmarks.peers import chat
 from framework.llm.columns import columns
 
 COUNT = 20
@@ -24,6 +25,7 @@ def test_cassette_and_store_hold_the_same_decisions(tmp_path: Path) -> None:
 
 def test_ours_asks_once_and_never_hands_out_half_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llm_contrast, "THINKS", 0.05)
+    monkeypatch.setattr(chat, "HITS", 3)
     for name in ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"):
         monkeypatch.setenv(name, "")  # and so restored
     told = llm_contrast.ours()
