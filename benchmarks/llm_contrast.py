@@ -115,6 +115,6 @@ def lines(rows: dict[str, dict[str, Any]]) -> list[str]:
     mine = rows["ours"]
     if "error" not in mine:
         both = f"{usd(mine['again']['usd'])} booked into the run, {usd(mine['again']['spent'])} spent"
-        out += ["", f"A hit of ours says both: {both}. Prices are each one's own; hits are another process's, "
+        out += ["", f"A hit of ours says both: {both}. Prices are each one's own; hits another process's, "
                 "of ours another client's."]  # fmt: skip
     return out
