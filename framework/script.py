@@ -124,7 +124,7 @@ class Script:
         if name not in self.frame.columns:
             return np.full(self.n, math.nan)
         try:
-            values = self.frame[name].cast(pl.Float64).fill_null(math.nan).to_numpy().astype(np.float64)
+            values = np.array(self.frame[name].cast(pl.Float64))  # nulls become NaN
         except (pl.exceptions.PolarsError, ValueError):
             row = next(j for j, value in enumerate(self.texts(name)) if not is_number(value))
             raise self.fail(row, name, f"{self.texts(name)[row]!r} is no number") from None

@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of `-n auto`: two processes for the whole suite; chosen files run in one, which loads kernels once."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real data (SHEEPFOLD_DATA, default ../shared/data); without it skip, in CI fail."""

@@ -6,6 +6,7 @@ network. `messages` replays slices; `command` starts it on live feeds, whose URL
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -35,20 +36,19 @@ def installed() -> Path | str:
     if node is None or npm is None:
         return "node and npm are not installed"
     home = cache_root() / "peers" / f"npm-tardis-dev-{VERSION}"
-    modules = home / "node_modules"
-    if not (home / "ready").exists():
-        with tempfile.TemporaryDirectory(dir=make(home.parent)) as made:
-            Path(made, "package.json").write_text('{"private": true}')
+    if not home.exists():
+        with tempfile.TemporaryDirectory(dir=make(home.parent)) as place:
+            made = make(Path(place, "client"))
+            (made / "package.json").write_text('{"private": true}')
             call = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", f"tardis-dev@{VERSION}"]
             done = subprocess.run(
                 call, cwd=made, capture_output=True, text=True, timeout=TIMEOUT, check=False
             )
             if done.returncode:
                 return f"npm install tardis-dev@{VERSION} failed: {done.stderr.strip().splitlines()[-1:]}"
-            shutil.rmtree(home, ignore_errors=True)
-            shutil.copytree(made, home)
-            (home / "ready").touch()
-    return modules
+            with contextlib.suppress(OSError):  # another process was first
+                made.rename(home)
+    return home / "node_modules"
 
 
 def make(folder: Path) -> Path:
