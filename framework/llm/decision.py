@@ -36,6 +36,11 @@ class Prompt:
         system, text = render(brief)
         return cls(brief.ts, instrument, brief, text, system)
 
+    @property
+    def version(self) -> str:
+        """Name of the wording, of `market_brief(version=)`; "" when it has none."""
+        return self.brief.version
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable fields."""
         return asdict(self)
@@ -45,7 +50,8 @@ class Prompt:
         """Rebuild a prompt written by `to_dict`."""
         fields = dict(row["brief"])
         fields["candles"] = tuple(tuple(candle) for candle in fields["candles"])
-        fields["features"] = tuple(tuple(pair) for pair in fields["features"])
+        for name in ("features", "facts"):
+            fields[name] = tuple(tuple(pair) for pair in fields.get(name, ()))
         return cls(**{**row, "brief": Brief(**fields)})
 
 
