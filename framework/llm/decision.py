@@ -17,6 +17,7 @@ from framework.records import DIRECTIONS, REGIMES, SIGNAL, SIGNAL_STATUS
 if TYPE_CHECKING:
     from framework.llm.signal import TradingSignal
 
+SIGNAL_KIND = "signal"
 _SIGNAL_FIELDS = ("entry", "stop", "target", "risk_reward")
 
 
@@ -29,6 +30,8 @@ class Prompt:
     brief: Brief
     text: str
     system: str = SYSTEM
+    kind: str = SIGNAL_KIND  # what is answered: a signal, or "recall", "reidentify" (see `recall`)
+    mask: int | None = None  # seed of the mask it is asked through
 
     @classmethod
     def of(cls, brief: Brief, instrument: int = 0) -> Prompt:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import SignalError
-from framework.llm.decision import Decision, Prompt
+from framework.llm.decision import SIGNAL_KIND, Decision, Prompt
 
 if TYPE_CHECKING:
     from framework.llm.signal import Parsed
@@ -82,6 +82,10 @@ def judge(reply: Reply, prompt: Prompt) -> Parsed:
 
     if reply.problem:
         return Parsed(None, "invalid", (), (reply.problem,))
+    if prompt.kind != SIGNAL_KIND:
+        from framework.llm.recall import judge_recall
+
+        return judge_recall(reply, prompt.kind)
     return parse(reply.text, price=prompt.brief.price, finish_reason=reply.finish_reason,
                  tool_calls=reply.tool_calls, symbol=prompt.brief.symbol, ts=prompt.ts)  # fmt: skip
 
