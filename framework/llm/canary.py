@@ -102,7 +102,7 @@ def alarms(before: Seen, after: Seen) -> tuple[str, ...]:
         ("system fingerprint", before.fingerprints, after.fingerprints),
     ):
         if was != now:
-            found.append(f"canary: the {name} was {_listed(was)} at the start and is {_listed(now)} at the end")
+            found.append(f"canary: the {name} changed from {_listed(was)} to {_listed(now)}")
     pairs = [
         (a, b) for a, b in zip(before.answers, after.answers, strict=True) if "missing" not in (a[0], b[0])
     ]
