@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ def run_probe(job: Job, tests: str | None = None, samples: int = 3, limit: int =
     with quiet_stdout(as_json), asking(first):
         report = probe(
             made, market, by_sample if is_sampled(first) else first, tests=wanted, samples=samples,
-            limit=limit, budget=budget, seed=job.seed, confirm=confirmed(yes, voice),
+            limit=limit, budget=budget, seed=job.seed, confirm=confirmed(first, yes, voice),
             **{name: value for name, value in options.items() if name != "seed"},
         )  # fmt: skip
     for words in spending(first):
@@ -48,31 +47,33 @@ def run_probe(job: Job, tests: str | None = None, samples: int = 3, limit: int =
 
 def sampler(job: Job, cls: type[Strategy]) -> Callable[[int], Analyst]:
     """Return who answers which sample: the job's analyst, and the same with another sample index."""
+    from framework.llm.client import HolySheep
     from framework.llm.rules import Rules
 
     first: Any = job.analyst(cls) or Rules()
 
     def answering(sample: int) -> Analyst:
-        if sample == 0 or first.stand_in:
+        if sample == 0 or not isinstance(first, HolySheep):
             return first  # type: ignore[no-any-return]
-        known = inspect.signature(type(first)).parameters
-        same = {name: getattr(first, name) for name in known if name != "sample" and hasattr(first, name)}
-        return type(first)(**same, sample=sample)  # type: ignore[no-any-return]
+        return HolySheep(
+            first.model, temperature=first.temperature, max_tokens=first.max_tokens, mode=first.mode,
+            sample=sample, budget=first.budget, concurrency=first.concurrency, canary=False,
+        )  # fmt: skip
 
     return answering
 
 
 def is_sampled(analyst: Any) -> bool:
-    """True for an analyst that can answer a question several times."""
-    return bool(analyst.stand_in) or "sample" in inspect.signature(type(analyst)).parameters
+    """True for who can answer a question several times; a cassette holds one answer."""
+    return bool(analyst.stand_in) or hasattr(analyst, "sample")
 
 
-def confirmed(yes: bool, voice: Voice) -> Callable[[ProbePlan], bool]:
+def confirmed(analyst: Any, yes: bool, voice: Voice) -> Callable[[ProbePlan], bool]:
     """Return who agrees to a plan: --yes, a relay on this machine, or the person at the terminal."""
 
     def agree(plan: ProbePlan) -> bool:
         voice(f"probe: {plan}")
-        if not plan.spends or plan.to_ask == 0 or yes or is_loopback():
+        if not plan.to_ask or yes or getattr(analyst, "is_loopback", False):
             return True
         if not sys.stdin.isatty():
             raise ConfigError(f"probe: {plan}; add --yes to ask")
@@ -80,10 +81,3 @@ def confirmed(yes: bool, voice: Voice) -> Callable[[ProbePlan], bool]:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     return agree
-
-
-def is_loopback() -> bool:
-    """True when HOLYSHEEP_BASE_URL is on this machine: nothing is paid there."""
-    from framework.llm.wire import endpoint
-
-    return endpoint()[2]

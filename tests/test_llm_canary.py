@@ -10,6 +10,7 @@ import pytest
 from framework.llm import canary
 from framework.llm.canary import COUNT, Seen, alarms, prompts, sample_of, seen
 from framework.llm.rules import Rules
+from framework.llm.store import Store
 from framework.testing.holysheep import Scripted
 from tests.llm_bench import Bench, bench
 
@@ -71,6 +72,33 @@ def test_the_questions_are_fixed_and_clear_to_a_rule() -> None:
     assert len({p.text for p in prompts()}) == COUNT
     assert prompts() is prompts()
     assert sample_of(3) == canary.FIRST_SAMPLE + 3
+
+
+def test_every_turn_is_asked_anew_and_the_recording_says_what_changed(bench: Bench) -> None:
+    models = ["real", "cheap", "cheap"]
+    server = bench.serve(lambda body: Scripted(text=said("long"), model=models[(server.calls - 1) // COUNT]))
+
+    def ask(sample: int) -> list[Any]:
+        with bench.client(sample=sample) as client:
+            keys = [d.key for d in client.decide(prompts())]
+            rows = {row["key"]: row for row in client.records()}
+            return [rows.get(key) for key in keys]
+
+    with Store(bench.store) as shelf:
+        watch = canary.Canary(ask, shelf, "canary:here:deepseek-v3.2")
+        assert watch.alarms == ()
+        watch.turn()
+        assert watch.alarms == ()
+        watch.turn()
+        assert watch.alarms == ("canary: the model echoed changed from 'real' to 'cheap'",)
+        assert server.calls == 2 * COUNT
+        later = canary.Canary(ask, shelf, "canary:here:deepseek-v3.2")
+        later.turn()
+        assert server.calls == 3 * COUNT  # another recording hears no old answer
+    told = watch.describe()
+    assert [one["sample"] for one in told["turns"]] == [sample_of(0), sample_of(1)]
+    assert told["alarms"] == [*watch.alarms]
+    json.dumps(told)
 
 
 def test_record_order_matters() -> None:

@@ -10,9 +10,8 @@ import tracemalloc
 import pytest
 
 from framework.errors import CacheMiss, VenueError
-from framework.llm import prices
 from framework.llm.record import Record
-from framework.llm.transport import Transport
+from framework.llm.transport import Timeouts, Transport
 from framework.llm.wire import Unanswered, Wire
 from framework.testing.holysheep import Scripted
 from tests import llm_raw
@@ -35,7 +34,7 @@ def test_an_attempt_ends_at_its_deadline(bench: Bench, play: llm_raw.Play) -> No
     bench.patch.setenv("HOLYSHEEP_API_KEY", "k" * 20)
     ends: list[BaseException] = []
     with llm_raw.relay(play) as server:
-        wire = Wire(server.url, timeout=0.4, retries=0, loopback=True)
+        wire = Wire(server.url, timeouts=Timeouts.of(0.4), retries=0, loopback=True)
 
         def ask() -> None:
             try:
@@ -64,7 +63,7 @@ def test_connections_are_kept_and_a_late_alarm_harms_nobody() -> None:
     with llm_raw.relay(llm_raw.keeps_open(ports)) as server:
         transport = Transport(loopback=True)
         for _ in range(20):  # each with an alarm that is due after its answer came
-            answer = transport.post(f"{server.url}/chat/completions", {}, "{}", 5.0)
+            answer = transport.post(f"{server.url}/chat/completions", {}, "{}", Timeouts.of(5.0))
             assert (answer.status, answer.body) == (200, b"{}")
         assert len(ports) == 1
         transport.close()
@@ -189,7 +188,7 @@ def test_what_a_run_spent_can_be_told(bench: Bench) -> None:
         spent = client.spent
         assert (spent.answers, spent.input_tokens, spent.output_tokens, spent.estimated) == (2, 1600, 300, 0)
         assert spent.usd == client.spent_usd == pytest.approx(sum(d.cost for d in decisions))
-        assert spent.prices_date == prices.READ
+        assert spent.prices_date == "2026-11-23"
         assert spent.prices.startswith("holysheep.ai articles")
     with bench.client(record=False, price_in=1.0) as client:
         client.decide([prompts_of(1)[0]])

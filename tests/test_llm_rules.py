@@ -24,6 +24,7 @@ from framework.llm import (
     write_cassette,
 )
 from framework.llm.prompt import Brief
+from framework.llm.record import seal
 from framework.llm.rules import direction_of, regime_of
 from framework.records import BAR
 
@@ -217,13 +218,15 @@ def test_a_recorded_abstention_stays_one_and_a_bad_ok_becomes_one(tmp_path: Path
     prompt = Prompt.of(BRIEF)
     rules.decide([prompt])
     (record,) = rules.records()
-    path = write_cassette(tmp_path / "a.jsonl", [record | {"status": "invalid", "problems": ["as it was"]}])
+    path = write_cassette(tmp_path / "a.jsonl", [
+        seal(record | {"status": "invalid", "problems": ["as it was"]})
+    ])
     (decision,) = CassetteAnalyst(path).decide([prompt])
     assert (decision.status, decision.signal, decision.problems) == ("invalid", None, ("as it was",))
     reply = record["reply"] | {
         "text": record["reply"]["text"].replace('"confidence":0.65', '"confidence":65')
     }
-    path = write_cassette(tmp_path / "b.jsonl", [record | {"reply": reply}])
+    path = write_cassette(tmp_path / "b.jsonl", [seal(record | {"reply": reply, "parser": 0})])
     (decision,) = CassetteAnalyst(path).decide([prompt])
     assert (decision.status, decision.signal) == ("invalid", None)
     assert decision.problems[0].startswith("recorded as ok")
@@ -238,7 +241,7 @@ def test_a_models_cassette_replays_without_client_or_key(
     with HolySheepServer() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        with HolySheep("gpt-4.1", record=True, store=tmp_path / "s") as client:
+        with HolySheep("gpt-4.1", mode="record", store=tmp_path / "s") as client:
             decisions = client.decide(prompts)
             path = write_cassette(tmp_path / "c.jsonl.gz", client.records([d.key for d in decisions]))
     monkeypatch.delenv("HOLYSHEEP_API_KEY")

@@ -16,7 +16,7 @@ import pytest
 
 from framework.errors import ConfigError, DataError
 from framework.llm.cassette import merge, read_cassette, verify, write_cassette
-from framework.llm.record import Record, canonical, key_of, request_of
+from framework.llm.record import Record, canonical, check, key_of, request_of, seal
 from framework.llm.store import Store, TextDisk, default_folder
 
 
@@ -247,11 +247,12 @@ def record_of(number: int, text: str = "{}") -> Record:
     request = request_of(
         "offline", {"model": "m", "messages": [{"role": "user", "content": f"question {number}"}]}
     )
-    return {
-        "key": key_of(request), "request": request, "analyst": "A", "stand_in": False, "price": 1.0,
-        "reply": {"text": text}, "status": "invalid", "problems": [], "repairs": [], "latency_ns": 5,
-        "waited_ns": 0,         "attempts": 1, "cost": {"usd": 0.0, "basis": "free", "estimated": False},
-    }  # fmt: skip
+    return seal({
+        "key": key_of(request), "request": request, "analyst": "A", "stand_in": False, "ts": number,
+        "symbol": "S", "price": 1.0, "masked": None, "reply": {"text": text}, "status": "invalid",
+        "problems": [], "repairs": [], "signal": None, "parser": 1, "tries": [], "latency_ns": 5,
+        "waited_ns": 0, "attempts": 1, "cost": {"usd": 0.0, "basis": "free", "estimated": False},
+    })  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz"])
@@ -275,6 +276,7 @@ def test_altered_cassettes_are_refused_with_their_line(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     cases = {
         "line 2: the key is not that": [lines[0], lines[1].replace("question", "Question")],
+        "line 2: its checksum differs": [lines[0], lines[1].replace('"latency_ns":5', '"latency_ns":6')],
         "line 3: not JSON": [*lines[:2], lines[2][:-5]],
         "line 2: keys are not sorted": [lines[1], lines[0]],
         "line 2: keys are not sorted and unique": [lines[0], lines[0]],
@@ -336,6 +338,19 @@ def test_an_altered_record_is_not_written(tmp_path: Path) -> None:
         write_cassette(tmp_path / "c.jsonl", [row])
     with pytest.raises(DataError, match="cannot be written"):
         write_cassette(tmp_path / "no" / "such" / "c.jsonl", [record_of(1)])
+
+
+def test_any_altered_part_of_a_record_is_found() -> None:
+    good = record_of(1)
+    check(good)
+    for name, value in good.items():
+        with pytest.raises(DataError, match=r"altered|not a record"):
+            check(good | {name: [value]})
+        with pytest.raises(DataError, match=f"here: .*fields {name} .*--refresh|not a record"):
+            check({k: v for k, v in good.items() if k != name}, "here")
+    for odd in (None, [], {}, {"request": 1}, good | {"reply": float("nan")}, good | {1: 2}):
+        with pytest.raises(DataError):
+            check(odd)
 
 
 def test_canonical_refuses_what_has_no_one_form() -> None:

@@ -7,10 +7,10 @@ indices of their own, and whatever the relay tells of the model, and what the mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from framework.llm.decision import Prompt
 from framework.llm.prompt import Brief
@@ -28,6 +28,14 @@ _CASES = (  # change over 24 h, RSI, MACD histogram, Bollinger position, trend, 
     (0.034, 78.0, -0.10, 1.08, 1.10, -0.04, 0.45),  # signs that disagree
 )
 COUNT = len(_CASES)
+
+
+class Shelf(Protocol):
+    """Where the counter is kept: text by key."""
+
+    def get(self, key: str) -> str | None: ...
+
+    def set(self, key: str, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +127,39 @@ def alarms(before: Seen, after: Seen) -> tuple[str, ...]:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(repr(name) for name in names) or "not told"
+
+
+class Canary:
+    """The turns of one recording.
+
+    Parameters
+    ----------
+    ask : sample index -> records of `prompts()` in order, None where one stayed unanswered
+    shelf, name : where the counter of turns is kept, so that every turn is asked anew
+    """
+
+    def __init__(self, ask: Callable[[int], Sequence[Record | None]], shelf: Shelf, name: str) -> None:
+        self._ask, self._shelf, self._name = ask, shelf, name
+        self.turns: list[tuple[int, Seen]] = []
+
+    def turn(self) -> Seen:
+        """Ask all questions anew; the counter moves first, so that a killed turn is not repeated."""
+        text = self._shelf.get(self._name)
+        number = int(text) if text is not None and text.isdigit() else 0
+        self._shelf.set(self._name, str(number + 1))
+        found = seen(self._ask(sample_of(number)))
+        self.turns.append((number, found))
+        return found
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What changed since the first turn of this recording, each once."""
+        later = [alarms(self.turns[0][1], one) for _, one in self.turns[1:]] if self.turns else []
+        return tuple(dict.fromkeys(words for found in later for words in found))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a manifest pins. JSON-serialisable."""
+        return {
+            "turns": [{"sample": sample_of(number), **one.to_dict()} for number, one in self.turns],
+            "alarms": [*self.alarms],
+        }  # fmt: skip

@@ -11,20 +11,14 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from framework.errors import ConfigError, DataError
-from framework.llm.record import Record, canonical, key_of
+from framework.llm.record import Record, canonical, check
 from framework.llm.redact import secret_in
 
 MAX_LINE = 16 * 2**20  # characters; a gzip bomb ends here
-
-_FIELDS = frozenset({
-    "key", "request", "analyst", "stand_in", "price", "reply", "status", "problems", "repairs", "latency_ns",
-    "waited_ns", "attempts", "cost",
-})  # fmt: skip
 
 
 def write_cassette(path: str | os.PathLike[str], records: Iterable[Record]) -> Path:
@@ -47,7 +41,7 @@ def encode(records: Iterable[Record], name: str = "cassette") -> bytes:
     """Return the bytes of a plain cassette, checked as `write_cassette` does; `name` is for its errors."""
     rows = merge(records)
     for row in rows:
-        _check(row, f"{name}: record {str(row.get('key'))[:16]}")
+        check(row, f"{name}: record {str(row.get('key'))[:16]}")
     data = "".join(canonical(row) + "\n" for row in rows).encode("ascii")
     scan(data, name)
     return data
@@ -95,7 +89,7 @@ def merge(*groups: Iterable[Record]) -> list[Record]:
         for row in group:
             known = union.setdefault(row["key"], row)
             if known is not row and canonical(known) != canonical(row):
-                fields = sorted(n for n in {*known, *row} if known.get(n) != row.get(n))
+                fields = sorted(n for n in {*known, *row} if known.get(n) != row.get(n) and n != "digest")
                 names = ", ".join(fields)
                 raise DataError(f"key {row['key'][:16]} has two different records ({names}); keep one")
     return [union[key] for key in sorted(union)]
@@ -124,18 +118,8 @@ def _row(line: str, where: str) -> Record:
         row = json.loads(line)
     except (ValueError, RecursionError):
         raise DataError(f"{where}: not JSON; copy the cassette again") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: not a record; copy the cassette again")
-    _check(row, where)
-    return row
-
-
-def _check(row: Mapping[str, Any], where: str) -> None:
-    if set(row) != _FIELDS:
-        odd = ", ".join(sorted(set(row) ^ _FIELDS))
-        raise DataError(f"{where}: fields {odd} are missing or unknown; this version cannot read it")
-    if key_of(row["request"]) != row["key"]:
-        raise DataError(f"{where}: the key is not that of its request: the record was altered; copy it again")
+    check(row, where)
+    return dict(row)
 
 
 def _compressed(data: bytes) -> bytes:

@@ -74,6 +74,9 @@ class Decision:
     problems: tuple[str, ...]
     repairs: tuple[str, ...]
     model: str  # the model that was asked
+    waited_ns: int = 0  # failed attempts and waiting before the answer; not part of its arrival
+    sample: int = 0  # which of several answers to the same question
+    tries: int = 0  # earlier turns under the same key that were not valid
 
     @property
     def arrival_ts(self) -> int:

@@ -163,7 +163,9 @@ class Masked:
         return {**self.analyst.describe(), "name": self.name, "mask": {"seed": self.mask.seed}}
 
     def _back(self, decision: Decision, prompt: Prompt) -> Decision:
-        seen = decision.in_sample if self.stand_in else cutoffs.in_sample(decision.model, prompt.ts)
+        seen = decision.in_sample
+        if not self.stand_in:  # its own was that of the masked time
+            seen = cutoffs.in_sample(decision.model, prompt.ts, getattr(self.analyst, "models", None))
         decision = replace(decision, ts=prompt.ts, in_sample=seen)
         if decision.signal is None:
             return decision

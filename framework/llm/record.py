@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from framework.errors import SignalError
+from framework.errors import DataError, SignalError
 from framework.llm.decision import SIGNAL_KIND, Decision, Prompt
+from framework.llm.reply import PARSER
 
 if TYPE_CHECKING:
     from framework.llm.signal import Parsed
 
 SCHEMA = 1
-Record = dict[str, Any]  # key request analyst stand_in price reply status problems repairs latency_ns ...
+Record = dict[str, Any]
+FIELDS = frozenset({
+    "key", "request", "analyst", "stand_in", "ts", "symbol", "price", "masked", "reply", "status", "problems",
+    "repairs", "signal", "parser", "tries", "latency_ns", "waited_ns", "attempts", "cost", "digest",
+})  # fmt: skip
+SIGNAL_FIELDS = ("regime", "direction", "confidence", "reasoning", "suggested_entry", "stop_loss",
+                 "take_profit", "position_size_pct")  # fmt: skip
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 REPLAY_CHANGED = "recorded as ok, but this version refuses it: "
 
@@ -64,6 +72,7 @@ class Reply:
     id: str = ""
     usage: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)  # the few that are kept, freed of our key
     problem: str = ""  # why there is a reply but no text to read, e.g. it was too large
 
 
@@ -92,29 +101,78 @@ def judge(reply: Reply, prompt: Prompt) -> Parsed:
 
 def make_record(request: Record, prompt: Prompt, reply: Reply, verdict: Parsed, *, analyst: str,
                 stand_in: bool, latency_ns: int, waited_ns: int = 0, attempts: int = 1,
-                cost: Cost | None = None) -> Record:
-    """Return the record of one answer.
+                cost: Cost | None = None, tries: Sequence[Record] = (),
+                masked: Record | None = None) -> Record:
+    """Return the sealed record of one answer.
 
     Parameters
     ----------
-    latency_ns : wire time of the successful attempt, ns
-    waited_ns : time lost before it to failed attempts and to waiting between them, ns
+    latency_ns : wire time of the successful attempts, all turns summed, ns
+    waited_ns : time lost to failed attempts and to waiting between them, ns
+    attempts : HTTP attempts of all turns
+    cost : of all turns
+    tries : the earlier turns under this key, oldest first; `reply` is the last one
+    masked : the mask the question was asked through; None = as it is
     """
-    return {
-        "key": key_of(request),
-        "request": request,
-        "analyst": analyst,
-        "stand_in": stand_in,
-        "price": prompt.brief.price,
-        "reply": _dict_of(reply),
-        "status": verdict.status,
-        "problems": list(verdict.problems),
-        "repairs": list(verdict.repairs),
-        "latency_ns": int(latency_ns),
-        "waited_ns": int(waited_ns),
-        "attempts": int(attempts),
+    return seal({
+        "key": key_of(request), "request": request, "analyst": analyst, "stand_in": stand_in,
+        "ts": prompt.ts, "symbol": prompt.brief.symbol, "price": prompt.brief.price, "masked": masked,
+        "reply": _dict_of(reply), "status": verdict.status,
+        "problems": list(verdict.problems), "repairs": list(verdict.repairs),
+        "signal": signal_fields(verdict), "parser": PARSER, "tries": list(tries),
+        "latency_ns": int(latency_ns), "waited_ns": int(waited_ns), "attempts": int(attempts),
         "cost": _dict_of(cost or Cost()),
-    }
+    })  # fmt: skip
+
+
+def signal_fields(verdict: Parsed) -> Record | None:
+    """Return what the model said of a valid signal, as plain JSON; None when there is none."""
+    if verdict.signal is None:
+        return None
+    return {name: getattr(verdict.signal, name) for name in SIGNAL_FIELDS}
+
+
+def digest_of(record: Mapping[str, Any]) -> str:
+    """Return the checksum over everything in a record but itself: 32 hex digits of sha256."""
+    text = canonical({name: value for name, value in record.items() if name != "digest"})
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
+
+def seal(record: Mapping[str, Any]) -> Record:
+    """Return the record with its checksum, whatever it had before."""
+    return {**record, "digest": digest_of(record)}
+
+
+def check(record: Any, where: str = "record") -> None:
+    """Refuse a record that is not whole: its fields, its key, its checksum; `where` is for the error.
+
+    Raises
+    ------
+    DataError
+        Fields are missing or unknown (another version wrote it), the key is not that of its request, or a
+        byte of it was altered.
+    """
+    if not isinstance(record, dict) or not isinstance(record.get("request"), dict):
+        raise DataError(f"{where}: not a record; copy it again or record it again with --refresh")
+    if record.keys() != FIELDS:
+        odd = ", ".join(sorted(map(str, record.keys() ^ FIELDS)))
+        raise DataError(
+            f"{where}: fields {odd} are missing or unknown, another version wrote it; "
+            "record it again with --refresh"
+        )
+    try:
+        if key_of(record["request"]) != record["key"]:
+            raise DataError(
+                f"{where}: the key is not that of its request: the record was altered; copy it again or "
+                "record it again with --refresh"
+            )
+        if digest_of(record) != record["digest"]:
+            raise DataError(
+                f"{where}: its checksum differs: the record was altered; copy it again or record it again "
+                "with --refresh"
+            )
+    except SignalError as error:
+        raise DataError(f"{where}: {error}; copy it again") from None
 
 
 def _dict_of(row: Reply | Cost) -> Record:
@@ -122,8 +180,10 @@ def _dict_of(row: Reply | Cost) -> Record:
     return {one.name: getattr(row, one.name) for one in fields(row)}
 
 
-def to_decision(record: Record, prompt: Prompt, in_sample: int, verdict: Parsed | None = None) -> Decision:
+def to_decision(record: Record, prompt: Prompt, in_sample: int) -> Decision:
     """Return the decision a record gives for a prompt; a recorded abstention stays one.
+
+    The recorded signal counts; one that was read by other rules (`parser`) is read again from the reply.
 
     Raises
     ------
@@ -134,7 +194,7 @@ def to_decision(record: Record, prompt: Prompt, in_sample: int, verdict: Parsed 
         status, problems = record["status"], tuple(record["problems"])
         repairs, signal = tuple(record["repairs"]), None
         if status == "ok":
-            verdict = verdict or judge(Reply(**record["reply"]), prompt)
+            verdict = _verdict(record, prompt)
             signal = verdict.signal
             if signal is None:
                 status, problems = verdict.status, tuple(REPLAY_CHANGED + p for p in verdict.problems)
@@ -142,10 +202,24 @@ def to_decision(record: Record, prompt: Prompt, in_sample: int, verdict: Parsed 
             ts=prompt.ts, instrument=prompt.instrument, latency_ns=int(record["latency_ns"]), status=status,
             signal=signal, reasoning=signal.reasoning if signal else "", cost=float(record["cost"]["usd"]),
             in_sample=in_sample, key=record["key"], problems=problems, repairs=repairs,
-            model=str(record["request"]["body"]["model"]),
+            model=str(record["request"]["body"]["model"]), waited_ns=int(record["waited_ns"]),
+            sample=int(record["request"]["sample"]), tries=len(record["tries"]),
         )  # fmt: skip
     except (KeyError, TypeError) as error:
         raise SignalError(f"record lacks {error}; record the decision again with --refresh") from None
+
+
+def _verdict(record: Record, prompt: Prompt) -> Parsed:
+    """Return the verdict on a record that was ok: as recorded, or anew when the rules changed since."""
+    from framework.llm.signal import Parsed, TradingSignal
+
+    if record["parser"] != PARSER or prompt.kind != SIGNAL_KIND:
+        return judge(Reply(**record["reply"]), prompt)
+    try:
+        signal = TradingSignal(**record["signal"], symbol=prompt.brief.symbol, timestamp=prompt.ts)
+        return Parsed(signal, "ok")
+    except ValueError:
+        return Parsed(None, "invalid", (), ("its signal breaks its own rules",))
 
 
 def missing(prompt: Prompt, key: str, model: str, in_sample: int, problem: str) -> Decision:

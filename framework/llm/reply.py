@@ -13,6 +13,7 @@ from typing import Any
 
 from framework.errors import SignalError
 
+PARSER = 1  # version of all rules by which a reply is read, here and in signal.py: recorded with each verdict
 MAX_CHARACTERS = 1_000_000
 
 _FENCE = re.compile(r"\A```(?:json)?[ \t]*\r?\n(.*?)\s*```\Z", re.DOTALL | re.IGNORECASE)

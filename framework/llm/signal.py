@@ -16,7 +16,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from framework.errors import SignalError
-from framework.llm.reply import read_object
+from framework.llm.reply import PARSER, read_object
 from framework.records import DIRECTIONS, REGIMES
 
 Regime = Literal["trending_up", "trending_down", "ranging", "volatile", "uncertain"]
@@ -250,3 +250,6 @@ def _problems(error: ValidationError) -> tuple[str, ...]:
         text = row["msg"].removeprefix("Value error, ")
         lines.append(f"{where}: {text}" if where else text)
     return tuple(lines)
+
+
+__all__ = ["PARSER", "Parsed", "TradingSignal", "parse", "plain_text"]

@@ -85,12 +85,13 @@ def samples(trial: Trial, first: scores.Directions, after: Any) -> dict[str, Any
 
 def recall(trial: Trial, first: scores.Directions, after: Any) -> dict[str, Any]:
     """Measure the prices it remembers, before and after the model's cutoff and year by year."""
-    texts, model = trial.told(made.RECALL), str(trial.who[0].model)
+    texts, who = trial.told(made.RECALL), trial.who[0]
+    table = getattr(who, "models", None)  # of the user: it may know another cutoff
     told = {row: read_price(text) for row, text in texts.items()}
     groups: dict[str, list[int]] = {"before": [], "after": []}
     years: dict[str, list[int]] = {}
     for row, prompt in enumerate(trial.chosen):
-        groups["before" if cutoffs.in_sample(model, prompt.ts) else "after"].append(row)
+        groups["before" if cutoffs.in_sample(str(who.model), prompt.ts, table) else "after"].append(row)
         years.setdefault(str(np.datetime64(prompt.ts, "ns"))[:4], []).append(row)
 
     def hits(rows: Sequence[int]) -> scores.Hits:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from framework.llm import prices
 from framework.llm.decision import Prompt
 from framework.research.probe_variants import Asked
 
@@ -49,32 +48,16 @@ def plan_of(asked: Sequence[Asked], who: Mapping[int, Any]) -> ProbePlan:
         one = _planned(analyst, [a.prompt for a in asked if a.sample == sample])
         unique, cached = unique + one[0], cached + one[1]
         worst = None if worst is None or one[2] is None else worst + one[2]
-    spends = any(_spends(analyst) for analyst in who.values())
+    spends = any(getattr(analyst, "asks", False) for analyst in who.values())
     to_ask = unique - cached if spends else 0
     counts = dict(Counter(one.test for one in asked))
     return ProbePlan(str(who[0].model), counts, unique, cached, to_ask, worst, spends)
 
 
 def _planned(analyst: Any, prompts: Sequence[Prompt]) -> tuple[int, int, float | None]:
-    """Return (unique, cached, worst USD) of one analyst's questions: by its own plan, else by its prices."""
+    """Return (unique, cached, worst USD) of one analyst's questions; who has no plan spends nothing."""
     plan = getattr(analyst, "plan", None)
-    if callable(plan):
-        found = plan(prompts)
-        return found.unique, found.cached, found.worst_usd if found.priced else None
-    different = {(one.system, one.text): one for one in prompts}
-    price = getattr(analyst, "price", None)
-    if not _spends(analyst):
-        return len(different), 0, 0.0
-    if price is None:
-        return len(different), 0, None
-    sizes = (len((system + text).encode()) for system, text in different)
-    return len(different), 0, sum(
-        prices.cost_of(price, None, size, analyst.max_tokens).usd for size in sizes
-    )
-
-
-def _spends(analyst: Any) -> bool:
-    mode = getattr(analyst, "mode", "")
-    return mode in ("record", "refresh", "live") or any(
-        getattr(analyst, name, False) is True for name in ("record", "refresh")
-    )
+    if not callable(plan):
+        return len({(one.system, one.text) for one in prompts}), 0, 0.0
+    found = plan(prompts)
+    return found.unique, found.cached, found.worst_usd if found.priced else None

@@ -2,7 +2,7 @@
 
     with HolySheepServer([Scripted(status=429, headers={"Retry-After": "0"}), Scripted(text=...)]) as server:
         os.environ |= server.environment
-        HolySheep(record=True).decide(prompts)
+        HolySheep(mode="record").decide(prompts)
     server.requests     # what arrived, without the key
 
 When the script is used up (or none was given) each question gets a valid signal computed from its own text:
