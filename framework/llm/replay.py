@@ -33,6 +33,8 @@ class CassetteAnalyst:
         It holds decisions asked in several ways (models, temperatures) and none was chosen.
     """
 
+    spent_usd = 0.0  # a cassette asks nobody
+
     def __init__(self, path: str | os.PathLike[str], *, model: str | None = None,
                  strict: bool = True) -> None:
         self.path, self.strict = Path(path), strict
