@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from framework.baselines import evidence
 from framework.engine.tables import Tables
 from framework.errors import FrameworkError
 from framework.manifest import manifest, notes
@@ -63,6 +64,7 @@ def backtest(
         risk=risk,
         strict=strict, seed=seed, sample=sample, replies=replies,
     )  # fmt: skip
+    before = getattr(analyst, "spent_usd", None)
     plan, asked = with_analyst(cls, params, plan, analyst)
     tables = run(cls, params, plan, say, progress)
     if tables.desk is not None:
@@ -72,6 +74,7 @@ def backtest(
     return package(
         tables, plan, cls, params, asked,
         rerun=lambda chosen: run(cls, params, chosen, None, None),
+        spent=None if before is None else float(getattr(analyst, "spent_usd", before)) - before,
     )  # fmt: skip
 
 
@@ -149,7 +152,7 @@ def queue_path(tables: Tables) -> list[tuple[int, float, float, float, str]]:
 
 def package(
     tables: Tables, plan: Plan, cls: type[Strategy] | None, params: dict[str, Any], asked: Answers | None,
-    rerun: Callable[[Plan], Tables],
+    rerun: Callable[[Plan], Tables], spent: float | None = None,
 ) -> Result:
     """Wrap a finished run; tables, metrics and fingerprint are built when first asked for."""
     outcome = Outcome(tables)
@@ -165,4 +168,5 @@ def package(
         bounds=lambda: bounds(outcome, plan.fills.intrabar, lambda rule: rerun(with_rule(plan, rule))),
         queue=lambda order_id: queue_path(rerun(replace(plan, watch=order_id))),
         notes=notes(plan, outcome, asked), cassette=asked.tape if asked else b"", market=plan.market,
+        spent=spent, **evidence(plan, asked, outcome, cls, params, rerun),
     )  # fmt: skip

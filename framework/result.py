@@ -7,19 +7,22 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import polars as pl
 
+from framework import memory
 from framework.errors import ResultError
 from framework.report import compare, page, text
 from framework.result_diff import different, flat, table_difference
-from framework.result_store import FRAMES, TABLES, publish, read_files, write_files
+from framework.result_store import FRAMES, TABLES, publish, read_files, undefined, write_files
 
 if TYPE_CHECKING:
     from framework.market import Market
 
 Bounds = Mapping[str, Mapping[str, Any]]
+Figures = dict[str, Any]
+Part = TypeVar("Part")
 Table = pl.DataFrame | Callable[[], pl.DataFrame] | None
 
 _KINDS = {"i": pl.Int64, "f": pl.Float64, "s": pl.String, "b": pl.Boolean}
@@ -55,6 +58,8 @@ class Result:
     manifest : code digest, data, costs, latency, fills, versions, analyst, seed. fingerprint : hex sha256.
     status : "done", "bust" or "incomplete". bounds : {"worst": metrics, "chosen": ..., "best": ...} or None.
     notes : what a reader must know. cassette : the recorded decisions as canonical JSON lines.
+    baselines, calibration, split : what decisions are judged by, or functions that find it. spent : real
+        money the analyst spent for this run, USD; None where it does not say.
     market : what was replayed, queue : rows of an order's place in its queue, by its id (`explain`); neither
         is saved.
     """
@@ -73,9 +78,13 @@ class Result:
         fingerprint: str | Callable[[], str] = "",
         status: str = "done",
         price: Table = None,
-        bounds: Bounds | Callable[[], Bounds | None] | None = None,
+        bounds: Bounds | Callable[[], Bounds] | None = None,
         notes: Sequence[str] = (),
         cassette: bytes | str | Callable[[], bytes] = b"",
+        baselines: list[Figures] | Callable[[], list[Figures]] | None = None,
+        calibration: Figures | Callable[[], Figures] | None = None,
+        split: Figures | Callable[[], Figures | None] | None = None,
+        spent: float | None = None,
         market: Market | None = None,
         queue: Callable[[int], Iterable[Any]] | None = None,
     ) -> None:
@@ -89,6 +98,8 @@ class Result:
         self._bounds = bounds
         self.notes: list[str] = list(notes)
         self._cassette = cassette.encode() if isinstance(cassette, str) else cassette
+        self._baselines, self._calibration, self._split = baselines, calibration, split
+        self.spent = spent
         self._market, self._queue = market, queue
         self.folder: Path | None = None
 
@@ -136,8 +147,7 @@ class Result:
     @cached_property
     def metrics(self) -> dict[str, float | int | str | None]:
         """Every metric by name (framework.metrics.summary); undefined is NaN."""
-        found = self._metrics() if callable(self._metrics) else self._metrics
-        return dict(found or {})
+        return dict(called(self._metrics) or {})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -147,13 +157,38 @@ class Result:
     @cached_property
     def bounds(self) -> dict[str, dict[str, Any]] | None:
         """[worst, chosen, best]: key metrics under each intrabar rule; None where the run has no candles."""
-        found = self._bounds() if callable(self._bounds) else self._bounds
-        return {name: dict(row) for name, row in found.items()} if found else None
+        return {name: dict(row) for name, row in (called(self._bounds) or {}).items()} or None
+
+    @cached_property
+    def baselines(self) -> list[dict[str, Any]] | None:
+        """The same run decided otherwise (framework.baselines): a few more backtests when first asked for.
+
+        None without an analyst, and for a result read from a folder that was saved without its page.
+        """
+        return called(self._baselines)
+
+    @property
+    def has_baselines(self) -> bool:
+        """True when the baselines are known already, so that reading them costs nothing."""
+        return "baselines" in vars(self) or not callable(self._baselines)
+
+    @cached_property
+    def calibration(self) -> dict[str, Any] | None:
+        """Confidence against right calls: all, before, after the cutoff (framework.calibration)."""
+        return called(self._calibration)
+
+    @cached_property
+    def split(self) -> dict[str, Any] | None:
+        """The run before and after its model's cutoff (framework.memory); None without decisions."""
+        if self._split is None and not (self.manifest.get("analyst") or {}).get("stand_in", True):
+            start = float(self.metrics.get("start_equity") or math.nan)
+            return memory.split(self.decisions, self.equity, self.trades, start)  # calls need the market
+        return called(self._split)
 
     @cached_property
     def cassette(self) -> bytes:
         """The recorded decisions as canonical JSON lines."""
-        return self._cassette() if callable(self._cassette) else self._cassette
+        return called(self._cassette) or b""
 
     @property
     def name(self) -> str:
@@ -187,7 +222,7 @@ class Result:
                     raise
                 except Exception as error:  # a page that cannot be drawn must not cost the run
                     undrawn.append(error)
-            write_files(fresh, doc, self.metrics, frames, self.cassette)
+            write_files(fresh, {**doc, **self._evidence()}, self.metrics, frames, self.cassette)
 
         undrawn: list[Exception] = []
         publish(target, self.fingerprint, fill, self.manifest.get("command"))
@@ -195,6 +230,13 @@ class Result:
         if undrawn:
             raise undrawn[0]
         return target
+
+    def _evidence(self) -> dict[str, Any]:
+        """Return what is saved of how the decisions are judged; baselines only when they were run."""
+        if not self.decisions.height:
+            return {}
+        judged = {"calibration": self.calibration, "split": self.split, "spent": self.spent}
+        return {"evidence": judged | ({"baselines": self.baselines} if self.has_baselines else {})}
 
     @classmethod
     def load(cls, folder: str | Path) -> Result:
@@ -207,17 +249,18 @@ class Result:
         doc, metrics, frames, cassette = read_files(place)
         for name, frame in frames.items():
             check_columns(place, name, frame)
-        bounds = doc.get("bounds")
+        bounds, judged = doc.get("bounds"), doc.get("evidence") or {}
         result = cls(
             **cast("dict[str, Any]", frames),
-            metrics=_undefined(metrics),
+            metrics=undefined(metrics),
             params=doc["params"],
             manifest=doc["manifest"],
             fingerprint=doc["fingerprint"],
             status=doc["status"],
-            bounds={name: _undefined(row) for name, row in bounds.items()} if bounds else None,
+            bounds={name: undefined(row) for name, row in bounds.items()} if bounds else None,
             notes=doc["notes"],
             cassette=cassette,
+            **{name: undefined(part) for name, part in judged.items() if part is not None},
         )
         result.folder = place
         return result
@@ -295,6 +338,6 @@ def check_columns(place: Path, name: str, frame: pl.DataFrame) -> None:
     raise ResultError(f"{place / name}.parquet: columns are not those of the {name} table ({why})")
 
 
-def _undefined(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metrics with JSON's null read back as NaN."""
-    return {name: math.nan if value is None else value for name, value in metrics.items()}
+def called(part: Part | Callable[[], Part | None] | None) -> Part | None:
+    """Return what a part is, or what it gives when it is a function; None for nothing."""
+    return (part() if callable(part) else part) or None

@@ -52,6 +52,15 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | None) else str(value)
 
 
+def undefined(value: Any) -> Any:
+    """Return what JSON has kept of figures with null read back as NaN."""
+    if isinstance(value, Mapping):
+        return {name: undefined(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [undefined(item) for item in value]
+    return math.nan if value is None else value
+
+
 def to_json(value: Any) -> str:
     """Return readable ASCII JSON, the same text for the same value."""
     return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"

@@ -23,7 +23,7 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     "indicators report",
     4: "engine data",
     5: "result result_diff result_store outcome execution tick_metrics order_case order_story questions "
-    "script script_frame manifest plan run backtest deliver desk",
+    "script script_frame manifest plan run backtest baselines calibration deliver desk memory",
     6: "research testing",
     7: "samples cli cli_ask cli_cassette cli_data cli_data_check cli_data_download cli_data_live "
     "cli_data_store cli_job cli_probe cli_run cli_show cli_strategy cli_sweep __main__ __init__",

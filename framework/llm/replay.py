@@ -34,6 +34,8 @@ class CassetteAnalyst:
         It holds decisions asked in several ways (models, temperatures) and not one was chosen.
     """
 
+    spent_usd = 0.0  # a cassette asks nobody
+
     def __init__(self, source: str | os.PathLike[str] | Iterable[Record], *, model: str | None = None,
                  strict: bool = True, **way: Any) -> None:
         self.path, self.strict = Path("cassette"), strict

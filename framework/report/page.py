@@ -18,14 +18,16 @@ import numpy as np
 import polars as pl
 
 from framework import metrics
-from framework.report import Run, compare, execution, plots
+from framework.report import Run, compare, execution, model, plots
 from framework.report.compare import MISSING, cell, decimals, flat, number, show, visible, when, word
 from framework.report.words import (
+    after_cutoff,
     analyst_rows,
     banners,
     bounds_agree,
     decided,
     headline,
+    headline_figures,
     headline_names,
     in_sample_only,
     instruments,
@@ -88,28 +90,42 @@ def ambiguity(run: Run) -> str:
 
 
 def _headline(run: Run) -> list[dict[str, str]]:
-    cards = []
-    held = _held(run)
-    for name in headline_names(run):
-        label, value, below = compare.define(name).label, show(name, run.metrics.get(name)), ""
-        if name == "total_return":
-            below = f"buy and hold {held}"
-        elif name == "trades":
-            below = f"{show('win_rate', run.metrics.get('win_rate'))} won"
-        elif name == "max_drawdown":
-            below = f"for {show('max_drawdown_days', run.metrics.get('max_drawdown_days'))}"
-        elif name == "final_equity":
-            below = f"from {show('start_equity', run.metrics.get('start_equity'))}"
-        elif name == "sharpe":
-            below = f"Sortino {show('sortino', run.metrics.get('sortino'))}"
-        elif name == "cagr":
-            below = f"volatility {show('volatility', run.metrics.get('volatility'))}"
-        elif name == "fill_rate":
-            below = f"of {show('orders', run.orders.height)} orders"
-        elif name == "maker_share":
-            below = f"median wait {show('queue_wait_median', run.metrics.get('queue_wait_median'))}"
-        cards.append({"label": label, "value": value, "below": below})
+    figures = headline_figures(run)
+    cards = [
+        {"label": compare.define(name).label, "value": show(name, figures.get(name)),
+         "below": _below(run, name, figures)}
+        for name in headline_names(run)
+    ]  # fmt: skip
     return cards
+
+
+def _below(run: Run, name: str, figures: Mapping[str, Any]) -> str:
+    """Return the small words under a figure of the headline."""
+    if figures is not run.metrics and name in ("total_return", "sharpe"):
+        return f"95 %: {model.reach(figures, name) or MISSING}"
+    if figures is not run.metrics and name in ("cagr", "max_drawdown"):
+        return f"whole run {show(name, run.metrics.get(name))}"
+
+    def of(other: str) -> str:
+        return show(other, figures.get(other))
+
+    return {
+        "total_return": lambda: f"buy and hold {_held(run)}",
+        "trades": lambda: f"{of('win_rate')} won",
+        "max_drawdown": lambda: f"for {of('max_drawdown_days')}",
+        "final_equity": lambda: f"from {of('start_equity')}",
+        "sharpe": lambda: f"Sortino {of('sortino')}",
+        "cagr": lambda: f"volatility {of('volatility')}",
+        "fill_rate": lambda: f"of {show('orders', run.orders.height)} orders",
+        "maker_share": lambda: f"median wait {of('queue_wait_median')}",
+        "decision_coverage": lambda: _valid(run, figures),
+    }.get(name, str)()
+
+
+def _valid(run: Run, figures: Mapping[str, Any]) -> str:
+    due = figures.get("decisions", run.decisions.height)
+    valid = figures.get("valid", int((run.decisions["status"] == "ok").sum()))
+    return f"{valid:,} of {due:,} valid"
 
 
 def _held(run: Run) -> str:
@@ -191,7 +207,7 @@ def _decisions(run: Run) -> dict[str, Any] | None:
     frame = run.decisions
     if not frame.height:
         return None
-    wanted = ("status", "direction", "model")
+    wanted = ("status", "delivered", "direction", "model")
     counts = {
         name: [
             (word(name, value), n)
@@ -245,6 +261,8 @@ def render(run: Run, pictures: Mapping[str, bytes]) -> str:
         units=" ".join(units(run)),
         in_sample_only=in_sample_only(run),
         headline=_headline(run),
+        after=when((run.split or {}).get("boundary"))[:10] if after_cutoff(run) else "",
+        model=model.section(run),
         pictures={name: _picture(data) for name, data in pictures.items()},
         months=_months(run),
         month_names=MONTHS,
@@ -277,7 +295,7 @@ def _headings(run: Run) -> list[str]:
 
 def write(run: Run, folder: Path) -> Path:
     """Write report.html and report.png into `folder`, each whole or not at all; return the page's path."""
-    pictures = plots.pictures(run, _headings(run)) | execution.pictures(run)
+    pictures = plots.pictures(run, _headings(run)) | execution.pictures(run) | model.pictures(run)
     page = folder / "report.html"
     for path, data in (
         (folder / "report.png", pictures["report"]),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from framework import metrics
 from framework.report import Run
 from framework.report.compare import number, visible
-from framework.report.words import is_ticks
+from framework.report.words import after_cutoff, is_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,6 +176,10 @@ def _summary(run: Run, headings: Sequence[str]) -> Figure:
     for axis, name in zip(axes[2:], panels, strict=True):
         _price(axis, run, name, of=len(names))
     dates(axes[-1])
+    if after_cutoff(run) and run.split:
+        for axis in axes:
+            axis.axvline(run.split["boundary"] / metrics.DAY, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+        axes[0].set_title("Equity (dashed: the model's cutoff)")
     figure.align_ylabels(axes)
     return figure
 

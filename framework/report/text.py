@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from framework.report import Run, compare, words
+from framework.report import Run, compare, model, words
 from framework.report.compare import show, visible
 from framework.report.plots import thin
 
@@ -30,7 +30,7 @@ def table(run: Run, folder: Path | None = None) -> str:
     named = used.items() if len(same) > 1 else [("fees", text) for text in same]
     lines += [f"{visible(name)}: {text}" for name, text in named]
     if said := words.decided(run):
-        lines.append(f"decisions: {said}")
+        lines += [f"decisions: {said}", *model.lines(run)]
     lines += ["", *_figures(run), ""]
     lines += [f"note: {visible(note)}" for note in words.notes(run)]
     lines.append(f"fingerprint {visible(run.fingerprint)}")
@@ -48,7 +48,11 @@ def _figures(run: Run) -> list[str]:
     rows = [row for row in rows if row[1] != compare.MISSING or row[0] != "Decision coverage"]
     name = max(18, *(len(label) + 2 for label, *_ in rows)) if rows else 18
     wide = max((len(value) for _, value, _ in rows), default=0)
-    lines = [f"  {words.NO_HEADLINE.capitalize()}; figures in-sample:"] if words.in_sample_only(run) else []
+    lines = []
+    if words.in_sample_only(run):
+        lines = [f"  {words.NO_HEADLINE.capitalize()}; figures in-sample:"]
+    elif words.after_cutoff(run):
+        lines = ["  Figures of the whole run, in-sample part included:"]
     lines += [f"  {label:<{name}}{value:>{wide}}{bound}" for label, value, bound in rows]
     if run.bounds:
         meaning = "the order of events inside each bar, assumed each way"
@@ -69,7 +73,10 @@ def one_line(run: Run, name: str) -> str:
     """Return name, status and headline in one line."""
     by = compare.who(run.manifest)
     status = f"{run.status}, decisions by {by}" if by else run.status
-    shown = ", ".join(f"{n} {show(n, run.metrics[n])}" for n in compare.KEY[:5:2] if n in run.metrics)
+    found = words.headline_figures(run)
+    shown = ", ".join(f"{n} {show(n, found[n])}" for n in compare.KEY[:5:2] if n in found)
+    if words.after_cutoff(run):
+        shown = f"{words.AFTER} {shown}"
     if words.in_sample_only(run):
         shown = words.NO_HEADLINE
     return f"<Result {name} {visible(status)}: {visible(shown)}>"
@@ -83,6 +90,9 @@ def notebook(run: Run) -> str:
     if words.in_sample_only(run):
         of = " (in-sample)"
         rows.append(("Headline", words.NO_HEADLINE))
+    elif words.after_cutoff(run):
+        of = " (whole run)"
+        rows.append(("Headline", words.headline(run)))
     rows += [(compare.define(n).label + of, show(n, run.metrics[n])) for n in names]
     rows += [("Decisions", said)] if (said := words.decided(run)) else []
     rows += [(f"{name} =", value) for name, value in run.params.items()]

@@ -11,9 +11,11 @@ from framework.report import Run, compare
 from framework.report.compare import MISSING, cost, flat, number, show, span, visible, when
 
 HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
+OF_MODEL = (*HEADLINE[:-1], "decision_coverage")
 SHORT = ("total_return", "fill_rate", "maker_share", "max_drawdown", "trades", "final_equity")
 SHORTEST = 2 * 86_400 * 10**9  # ns; a shorter run on ticks has no yearly figure worth a headline
 NO_HEADLINE = "no out-of-sample decision"
+AFTER = "after the model's cutoff"
 
 
 def notes(run: Run) -> list[str]:
@@ -53,16 +55,46 @@ def is_short(run: Run) -> bool:
     return is_ticks(run) and (not ts.len() or ts[-1] - ts[0] < SHORTEST)
 
 
+def is_model(run: Run) -> bool:
+    """True when a model decided, not a stand-in."""
+    analyst = run.manifest.get("analyst")
+    return isinstance(analyst, Mapping) and not analyst.get("stand_in")
+
+
+def after_cutoff(run: Run) -> dict[str, Any] | None:
+    """Return the figures after the model's cutoff of a run that has decisions on both sides of it."""
+    if not remembers(run):
+        return None
+    split = run.split
+    return split["after"] if split and split["before"] and split["after"] else None
+
+
+def remembers(run: Run) -> bool:
+    """True when the model may remember the time of some decision."""
+    frame = run.decisions
+    return "in_sample" in frame.columns and bool(frame["in_sample"].cast(pl.Int64).max())
+
+
 def headline_names(run: Run) -> tuple[str, ...]:
     """Return the metrics of the headline."""
-    return SHORT if is_short(run) else HEADLINE
+    names = SHORT if is_short(run) else OF_MODEL if is_model(run) and run.decisions.height else HEADLINE
+    after = after_cutoff(run)
+    return tuple(name for name in names if after is None or name in after)
+
+
+def headline_figures(run: Run) -> Mapping[str, Any]:
+    """Return the figures of the headline by name: those after the cutoff where a model may remember a part.
+    """
+    return after_cutoff(run) or run.metrics
 
 
 def headline(run: Run) -> str:
     """Return the headline in one line; rules.md 7.4: no number where every decision may be remembered."""
     if in_sample_only(run):
         return NO_HEADLINE
-    return " · ".join(f"{compare.define(n).label} {show(n, run.metrics.get(n))}" for n in headline_names(run))
+    found = headline_figures(run)
+    said = " · ".join(f"{compare.define(n).label} {show(n, found.get(n))}" for n in headline_names(run))
+    return f"{AFTER}: {said}" if after_cutoff(run) else said
 
 
 def decided(run: Run) -> str:
@@ -160,11 +192,14 @@ def in_sample_only(run: Run) -> bool:
 
     A missing decision is no evidence: only where nothing was answered do the missing ones count.
     """
-    frame = run.decisions
-    if not frame.height or "in_sample" not in frame.columns:
+    if not remembers(run):
         return False
+    frame = run.decisions
     answered = frame.filter(pl.col("status") != "missing")
-    return bool((answered if answered.height else frame)["in_sample"].cast(pl.Int64).min() == 1)
+    if (answered if answered.height else frame)["in_sample"].cast(pl.Int64).min() == 1:
+        return True
+    split = run.split
+    return split is not None and not split["after"]
 
 
 def bounds_agree(run: Run) -> bool:
