@@ -147,7 +147,6 @@ ProbeLimit = Annotated[int, typer.Option("--limit", help="Questions looked at, e
 ProbeBudget = Annotated[
     float | None, typer.Option("--budget", metavar="USD", help="Refuse a probe that may cost more.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask without asking you first.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="No page, no picture.")]
 
 
