@@ -96,7 +96,7 @@ class Store:
             _check_settings(self.folder / "cache.db")
         except Damaged as error:
             raise DataError(f"{self.folder}: {error}; move it away, its answers are asked again") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite tells of names as they are in the file
             raise self._broken(error) from None
         self._cache = diskcache.Cache.__new__(diskcache.Cache)  # two steps: a half-open one gets closed
         try:
@@ -172,7 +172,7 @@ class Store:
             return sorted(self._cache.iterkeys())
         except Damaged as error:
             raise DataError(f"{self.folder}: a row is damaged: {error}; remove it or the folder") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._broken(error) from None
 
     def _absent(self, key: str) -> None:
