@@ -176,7 +176,8 @@ class Job:
         from framework.llm.client import HolySheep
 
         asked: dict[str, Any] = {"model": self.model} if self.model else {}
-        return HolySheep(**asked, record=self.record, refresh=self.refresh)
+        mode = "refresh" if self.refresh else "record" if self.record else "replay"
+        return HolySheep(**asked, mode=mode)
 
 
 def stored_ids(market: str) -> dict[str, list[str]]:

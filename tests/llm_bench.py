@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ class Bench:
         return server
 
     def client(self, **options: Any) -> HolySheep:
-        usual: dict[str, Any] = {"record": True, "store": self.store, "timeout": 5.0, "concurrency": 1}
+        """Return a client that records one at a time, without repairs or ladder, unless told otherwise."""
+        usual: dict[str, Any] = {"mode": "record" if options.pop("record", True) else "replay",
+                                 "store": self.store, "timeout": 5.0, "concurrency": 1, "repairs": 0,
+                                 "response_format": "json_object", "canary": False}  # fmt: skip
         return HolySheep(**(usual | options))
 
     def decide(self, prompts: list[Prompt], **options: Any) -> list[Decision]:
@@ -63,6 +67,7 @@ def quick(client: HolySheep) -> HolySheep:
     opened = client._open_wire()
     client.pauses = []  # type: ignore[attr-defined]
     opened.pause = client.pauses.append  # type: ignore[attr-defined]
+    opened.limits.clock = lambda: time.monotonic() + sum(client.pauses)  # type: ignore[attr-defined]
     return client
 
 

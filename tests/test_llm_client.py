@@ -96,7 +96,7 @@ def test_refresh_asks_again_once(bench: Bench) -> None:
     server = bench.serve(lambda body: GOOD.replace("0.8", f"0.{len(server.requests)}"))
     prompts = prompts_of(1)
     assert bench.decide(prompts)[0].signal.confidence == 0.1  # type: ignore[union-attr]
-    with bench.client(record=False, refresh=True) as client:
+    with bench.client(mode="refresh") as client:
         again = [client.decide(prompts)[0].signal for _ in range(3)]
     assert [one.confidence for one in again if one] == [0.2] * 3
     assert server.calls == 2
@@ -112,7 +112,7 @@ def test_a_damaged_row_is_an_error_and_refresh_heals_it(bench: Bench) -> None:
         store.set(key, good.replace("deepseek", "deepfake"))
     with pytest.raises(DataError, match="--refresh"):
         bench.decide(prompts)
-    assert bench.decide(prompts, refresh=True)[0].status == "ok"
+    assert bench.decide(prompts, mode="refresh")[0].status == "ok"
     assert bench.decide(prompts, record=False)[0].status == "ok"
 
 
@@ -165,7 +165,8 @@ def test_key_survives_processes_and_hash_seeds(bench: Bench) -> None:
     (prompt,) = prompts_of(1)
     program = (
         "from tests.llm_bench import prompts_of\nfrom framework.llm.client import HolySheep\n"
-        "from framework.llm.record import key_of\nprint(key_of(HolySheep().request(prompts_of(1)[0])))"
+        "from framework.llm.record import key_of\nclient = HolySheep(response_format='json_object')\n"
+        "print(key_of(client.request(prompts_of(1)[0])))"
     )
     seen = {
         subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=True,

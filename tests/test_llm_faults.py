@@ -10,12 +10,12 @@ import tracemalloc
 import pytest
 
 from framework.errors import CacheMiss, VenueError
-from framework.llm import prices
-from framework.llm.record import Record
-from framework.llm.transport import Transport
-from framework.llm.wire import Unanswered, Wire
+from framework.llm.record import Record, judge
+from framework.llm.transport import Timeouts, Transport
+from framework.llm.wire import Refused, Unanswered, Wire
 from framework.testing.holysheep import Scripted
 from tests import llm_raw
+from tests.broken_answers import ANSWERS
 from tests.llm_bench import GOOD, Bench, bench, prompts_of, quick
 
 __all__ = ["bench"]  # fixture
@@ -35,7 +35,7 @@ def test_an_attempt_ends_at_its_deadline(bench: Bench, play: llm_raw.Play) -> No
     bench.patch.setenv("HOLYSHEEP_API_KEY", "k" * 20)
     ends: list[BaseException] = []
     with llm_raw.relay(play) as server:
-        wire = Wire(server.url, timeout=0.4, retries=0, loopback=True)
+        wire = Wire(server.url, timeouts=Timeouts.of(0.4), retries=0, loopback=True)
 
         def ask() -> None:
             try:
@@ -64,10 +64,41 @@ def test_connections_are_kept_and_a_late_alarm_harms_nobody() -> None:
     with llm_raw.relay(llm_raw.keeps_open(ports)) as server:
         transport = Transport(loopback=True)
         for _ in range(20):  # each with an alarm that is due after its answer came
-            answer = transport.post(f"{server.url}/chat/completions", {}, "{}", 5.0)
+            answer = transport.post(f"{server.url}/chat/completions", {}, "{}", Timeouts.of(5.0))
             assert (answer.status, answer.body) == (200, b"{}")
         assert len(ports) == 1
         transport.close()
+
+
+def verdict(wire: Wire) -> str:
+    """Return what asking once comes to."""
+    try:
+        reply = wire.send(BODY).reply
+    except Refused as error:
+        return f"refused: {error.status}"
+    except Unanswered as error:
+        return f"again: {error}"
+    except VenueError:
+        return "stop"
+    found = judge(reply, prompts_of(1)[0])
+    return "ok" if found.signal else f"reply: {found.problems[0]}"
+
+
+def test_a_verdict_for_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes over the wire is one of five things, and nothing else escapes."""
+    monkeypatch.setenv("HOLYSHEEP_API_KEY", "k" * 20)
+    answers = iter(ANSWERS)
+    wrong, wire = list[tuple[str, str]](), None
+    with llm_raw.relay(lambda connection: connection.sendall(next(answers)[1])) as relay:
+        for name, _, expected in ANSWERS:
+            if wire is None or wire.halted:
+                wire = Wire(relay.url, timeouts=Timeouts.of(10.0), retries=0, loopback=True)
+            found = verdict(wire)
+            if not found.startswith(expected):
+                wrong.append((name, found))
+            wire.close()
+    assert relay.calls == len(ANSWERS) == len({name for name, *_ in ANSWERS})
+    assert not wrong
 
 
 # which refusals end a recording, and when a relay counts as down
@@ -183,13 +214,14 @@ def test_usage_that_cannot_be_true_is_not_booked(bench: Bench) -> None:
 
 
 def test_what_a_run_spent_can_be_told(bench: Bench) -> None:
-    bench.serve([GOOD, Scripted(status=400), GOOD])
+    good = Scripted(GOOD, usage={"prompt_tokens": 800, "completion_tokens": 150})
+    bench.serve([good, Scripted(status=400), good])
     with bench.client() as client:
         decisions = client.decide(prompts_of(3))
         spent = client.spent
         assert (spent.answers, spent.input_tokens, spent.output_tokens, spent.estimated) == (2, 1600, 300, 0)
         assert spent.usd == client.spent_usd == pytest.approx(sum(d.cost for d in decisions))
-        assert spent.prices_date == prices.READ
+        assert spent.prices_date == "2026-11-23"
         assert spent.prices.startswith("holysheep.ai articles")
     with bench.client(record=False, price_in=1.0) as client:
         client.decide([prompts_of(1)[0]])

@@ -241,7 +241,7 @@ def test_a_models_cassette_replays_without_client_or_key(
     with HolySheepServer() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        with HolySheep("gpt-4.1", record=True, store=tmp_path / "s") as client:
+        with HolySheep("gpt-4.1", mode="record", store=tmp_path / "s") as client:
             decisions = client.decide(prompts)
             path = write_cassette(tmp_path / "c.jsonl.gz", client.records([d.key for d in decisions]))
     monkeypatch.delenv("HOLYSHEEP_API_KEY")

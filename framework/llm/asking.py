@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from framework.errors import VenueError
-from framework.llm.record import Record
 
 if TYPE_CHECKING:
+    from framework.llm.turns import Answered
     from framework.llm.wire import Refused, Sent, Wire
 
-Outcome: TypeAlias = "Sent | Exception"
+Outcome: TypeAlias = "Answered | Exception"
+
+ASK, WAIT, KNOWN = "ask", "wait", "known"
 
 REFUSALS = 3  # the same refusal so often before anything was answered: the request itself is wrong
 FAILURES = 5  # questions in a row whose every attempt failed: the relay is down
+POLL = 0.05  # s; how often a question that another process asks is looked for
 GLANCE = 0.2  # s; Ctrl-C and SIGTERM are noticed between two waits
 
 
@@ -57,70 +61,134 @@ class Patience:
         )
 
 
-def ask_all(wire: Wire, patience: Patience, bodies: Mapping[str, Record], threads: int,
-            take: Callable[[str, Outcome], Exception | None],
-            progress: Callable[[int, int], None] | None) -> None:
-    """Send every body; hand each outcome to `take` in this thread, as it comes.
+class Work(Protocol):
+    """What `ask_all` asks: questions by key."""
 
-    An error that `take` returns ends the recording: nothing more is sent, what is in flight is paid and so
+    def claim(self, key: str, flying: int) -> str:
+        """Return ASK (now ours to send), WAIT (not now, come again) or KNOWN (nothing to send).
+
+        An exception ends the recording. `flying` are in flight already.
+        """
+        ...
+
+    def ask(self, key: str) -> Outcome:
+        """Send a claimed question. Called in a thread."""
+        ...
+
+    def take(self, key: str, outcome: Outcome) -> Exception | None:
+        """Keep an outcome; return what has to end the recording."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a question somebody else is asking, at most so long."""
+        ...
+
+
+def ask_all(wire: Wire, work: Work, keys: Iterable[str], threads: int,
+            progress: Callable[[int, int], None] | None) -> None:
+    """Ask every key; hand each outcome to `take` in this thread, as it comes.
+
+    An error of `claim` or `take` ends the recording: nothing more is sent, what is in flight is paid and so
     collected, then it is raised. Ctrl-C keeps what has arrived and waits for nothing.
     """
-    todo, done = SimpleQueue[tuple[str, Record]](), SimpleQueue[tuple[str, Outcome]]()
-    for item in bodies.items():
-        todo.put(item)
-    for _ in range(min(threads, len(bodies))):
-        # daemons: whoever presses Ctrl-C does not wait for the answers in flight
-        threading.Thread(target=_send_all, args=(wire, patience, todo, done), daemon=True).start()
-    error: Exception | None = None
-    held: tuple[str, Outcome] | None = None
-    try:
-        for count in range(1, len(bodies) + 1):
-            held = _next(done)
-            found, held = take(*held), None
-            error = error or found
-            if error is not None:
-                wire.halt()
-            if progress is not None:
-                progress(count, len(bodies))
-    except BaseException:
-        wire.halt()
-        if held is not None:  # interrupted while it was being stored
-            take(*held)
-        while not done.empty():
-            take(*done.get())
-        raise
-    if error is not None:
-        raise error
+    _Round(wire, work, deque(keys), threads, progress).run()
 
 
-def _next(done: SimpleQueue[tuple[str, Outcome]]) -> tuple[str, Outcome]:
-    """Return the next outcome. Never waits long at once: an untimed wait can sleep through a signal."""
-    while True:
+class _Round:
+    """Threads that send, and the loop that hands out, collects and keeps."""
+
+    def __init__(self, wire: Wire, work: Work, waiting: deque[str], threads: int,
+                 progress: Callable[[int, int], None] | None) -> None:
+        self.wire, self.work, self.waiting, self.progress = wire, work, waiting, progress
+        self.total, self.flying, self.threads = len(waiting), 0, min(threads, len(waiting))
+        self.todo, self.done = SimpleQueue[str | None](), SimpleQueue[tuple[str, Outcome]]()
+        self.error: Exception | None = None
+        self.held: tuple[str, Outcome] | None = None
+
+    def run(self) -> None:
+        """Ask everything."""
+        for _ in range(self.threads):
+            # daemons: whoever presses Ctrl-C does not wait for the answers in flight
+            threading.Thread(target=_ask_all, args=(self.work, self.todo, self.done), daemon=True).start()
         try:
-            return done.get(timeout=GLANCE)
-        except Empty:
-            continue
+            while self.flying or (self.waiting and self.error is None):
+                if self.waiting and self.error is None:
+                    self._hand_out()
+                self._collect()
+        except BaseException:
+            self.wire.halt()
+            if self.held is not None:  # interrupted while it was being stored
+                self.work.take(*self.held)
+            while not self.done.empty():
+                self.work.take(*self.done.get())
+            raise
+        finally:
+            for _ in range(self.threads):
+                self.todo.put(None)
+        if self.error is not None:
+            raise self.error
 
-
-def _send_all(wire: Wire, patience: Patience, todo: SimpleQueue[tuple[str, Record]],
-              done: SimpleQueue[tuple[str, Outcome]]) -> None:
-    """Send until nothing is left to do; every question gets exactly one outcome."""
-    while True:
+    def _hand_out(self) -> None:
+        """Give free threads the next questions that are ours to ask."""
+        before = len(self.waiting) + self.flying
         try:
-            key, body = todo.get_nowait()
+            for _ in range(len(self.waiting)):
+                if self.flying >= self.threads:
+                    break
+                key = self.waiting.popleft()
+                claim = self.work.claim(key, self.flying)
+                if claim == WAIT:
+                    self.waiting.append(key)
+                elif claim == ASK:
+                    self.todo.put(key)
+                    self.flying += 1
+        except Exception as error:  # no budget, a damaged store: what is in flight is still kept
+            self._fail(error)
+        if len(self.waiting) + self.flying < before:
+            self._tell()
+
+    def _collect(self) -> None:
+        """Wait for the next outcome and keep it; not long while a thread is free and questions wait."""
+        if not self.flying:
+            if self.waiting and self.error is None:
+                self.work.wait(POLL)
+            return
+        is_short = self.waiting and self.flying < self.threads and self.error is None
+        try:
+            # never long at once: an untimed wait can sleep through a signal
+            self.held = self.done.get(timeout=POLL if is_short else GLANCE)
         except Empty:
             return
+        self.flying -= 1
+        error, self.held = self.work.take(*self.held), None
+        if error is not None:
+            self._fail(error)
+        self._tell()
+
+    def _fail(self, error: Exception) -> None:
+        self.error = self.error or error
+        self.wire.halt()
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.total - len(self.waiting) - self.flying, self.total)
+
+
+def _ask_all(work: Work, todo: SimpleQueue[str | None], done: SimpleQueue[tuple[str, Outcome]]) -> None:
+    """Ask until told to stop; every question gets exactly one outcome."""
+    while (key := todo.get()) is not None:
         try:
-            done.put((key, _send(wire, patience, body)))
+            done.put((key, work.ask(key)))
         except Exception as error:
             done.put((key, error))
 
 
-def _send(wire: Wire, patience: Patience, body: Record) -> Outcome:
+def send_one(wire: Wire, patience: Patience, send: Callable[[], Sent]) -> Sent | Exception:
+    """Send one question and tell `patience` how it went."""
     from framework.llm.wire import Refused, Unanswered
 
     try:
-        sent = wire.send(body)
+        sent = send()
     except Refused as error:
         last = patience.refuse(error)
         if last is not None:

@@ -1,39 +1,31 @@
 """HolySheep: decisions of a model, paid once and replayed for ever.
 
-Without `record` or `refresh` no socket is opened: a decision comes from the store, and one that was never
+In mode "replay", the default, no socket is opened: a decision comes from the store, and one that was never
 recorded is a `CacheMiss` that says what to do. A key in the environment alone never spends.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from framework.errors import CacheMiss, ConfigError, DataError, FrameworkError
-from framework.llm import cutoffs, prices
+from framework.llm import cutoffs, prices, settings
 from framework.llm import prompt as briefs
-from framework.llm import record as recording
-from framework.llm.asking import Outcome, Patience, ask_all
 from framework.llm.decision import Decision, Prompt
-from framework.llm.record import Record, Reply, canonical, key_of
-from framework.llm.redact import secret_in
+from framework.llm.ladder import RUNGS
+from framework.llm.planned import Planned, RecordedAnalyst, Way
+from framework.llm.record import Record, key_of, missing, to_decision
+from framework.llm.recording import Shelf, Till, read_record
 
 if TYPE_CHECKING:
-    from framework.llm.wire import Sent, Wire
-
-RESPONSE_FORMAT = {"type": "json_object"}  # seat of the capability ladder: it is part of the key
-
-
-class Shelf(Protocol):
-    """Where records are kept: text by key."""
-
-    def get(self, key: str) -> str | None: ...
-
-    def set(self, key: str, text: str) -> None: ...
+    from framework.llm.budget import Budget
+    from framework.llm.journal import Journal
+    from framework.llm.sender import Sender
+    from framework.llm.wire import Wire
 
 
 class HolySheep:
@@ -43,57 +35,104 @@ class HolySheep:
     ----------
     model : name of the model as the endpoint knows it
     temperature, max_tokens : sampling; part of the key
-    record : ask what is not yet in the store (this spends money)
-    refresh : ask everything again, once per unique prompt, and replace what is stored
+    mode : "replay" answers from the store alone; "record" asks what is not in it (this spends money);
+        "refresh" asks everything again, once per unique prompt, and replaces what is stored; "live" asks one
+        at a time, and what fails is a missing decision, never an exception
+    sample : which of several answers to the same question: 0, 1, 2 ... are asked, kept and paid apart
     store : a Store, its folder, or anything with `get` and `set`; default SHEEPFOLD_CACHE or ~/.cache/...
-    price_in, price_out : USD per million tokens, over the built-in table
+    journal : of mode "live": a file to which each answer is appended before it is returned
+    budget : USD, or a `Budget`, also one that other processes share; None = no limit
+    price_in, price_out, price_cached : USD per million tokens, over the table of models
+    response_format : "json_schema", "json_object" or "text"; default what the endpoint is found to know
+    stream : ask for a stream; the reply is the same
     timeout : seconds for one attempt
     retries : further attempts after a failed one
+    repairs : further turns after an invalid reply, each shown what was wrong
     concurrency : questions in flight at once; more than the relay likes lengthens the recorded latency
+    rpm, tpm : requests and tokens per minute; default what the relay's headers say
+    models : a table of models over the bundled one; default SHEEPFOLD_MODELS
+    canary : whoever records may frame it with the canary's questions; this class asks none of its own
 
     Raises
     ------
     ConfigError
-        A parameter is out of range; no key, or no known price, when recording.
+        A parameter is out of range; no key, or no known price, when it may ask.
     """
 
     stand_in = False
 
     def __init__(self, model: str = "deepseek-v3.2", *, temperature: float = 0.3, max_tokens: int = 800,
-                 record: bool = False, refresh: bool = False,
-                 store: Shelf | str | os.PathLike[str] | None = None, price_in: float | None = None,
-                 price_out: float | None = None, timeout: float = 60.0, retries: int = 3,
-                 concurrency: int = 4) -> None:
-        _check_sampling(model, temperature, max_tokens)
-        _check_effort(timeout, retries, concurrency)
-        self.model, self.name = model, f"HolySheep {model}"
-        self.temperature, self.max_tokens = float(temperature), int(max_tokens)
-        self.record, self.refresh = bool(record), bool(refresh)
-        self.timeout, self.retries, self.concurrency = float(timeout), int(retries), int(concurrency)
-        self.price = prices.price_of(model, price_in, price_out)
+                 mode: str = "replay", sample: int = 0, store: Shelf | str | os.PathLike[str] | None = None,
+                 journal: str | os.PathLike[str] | None = None, budget: Budget | float | None = None,
+                 price_in: float | None = None, price_out: float | None = None,
+                 price_cached: float | None = None, response_format: str | None = None, stream: bool = False,
+                 timeout: float = 60.0, retries: int = 3, repairs: int = 1, concurrency: int = 4,
+                 rpm: float | None = None, tpm: float | None = None,
+                 models: str | os.PathLike[str] | None = None, canary: bool = True) -> None:
+        settings.check_sampling(model, temperature, max_tokens, sample)
+        settings.check_effort(timeout, retries, repairs, concurrency, rpm, tpm)
+        settings.check_mode(mode, response_format, journal)
+        self.model, self.name, self.mode = model, f"HolySheep {model}", mode
+        self.temperature, self.max_tokens, self.sample = float(temperature), int(max_tokens), int(sample)
+        self.timeout, self.retries, self.repairs = float(timeout), int(retries), int(repairs)
+        self.concurrency, self.stream, self.canary = int(concurrency), bool(stream), bool(canary)
+        self.rpm, self.tpm, self.models = rpm, tpm, models
+        self.price = prices.price_of(model, price_in, price_out, price_cached, models)
         self.progress: Callable[[int, int], None] | None = None  # (answered, asked) while recording
         dated = (self.price.source, self.price.date) if self.price else ("", "")
         self.spent = prices.Spent(prices=dated[0], prices_date=dated[1])  # of this object; 0 on replay
-        self.stopped = ""  # why the last recording gave up before it had asked everything
-        self._patience = Patience()
+        self._rung = response_format
         self._tape: dict[str, Record] = {}
+        self._failed: dict[str, str] = {}  # key -> why the last time it was asked gave no answer
         self._asked: set[str] = set()  # refreshed by this object already
-        self._store = store
-        self._wire: Wire | None = None
+        self._store, self.budget = store, budget
+        self._sender: Sender | None = None
         from framework.llm.wire import endpoint
 
-        self.url, self.endpoint, self._loopback = endpoint()
-        if self.record or self.refresh:
+        self.url, self.endpoint, self.is_loopback = endpoint()
+        if self.asks:
             self._check_spending()
+        self._journal = self._open_journal(journal)
+
+    @property
+    def asks(self) -> bool:
+        """True when this client may open a socket and spend."""
+        return self.mode != "replay"
 
     @property
     def spent_usd(self) -> float:
         """Real money this object has spent, USD; more in `spent`."""
         return self.spent.usd
 
+    @property
+    def stopped(self) -> str:
+        """Why the last recording gave up before it had asked everything; "" when it did not."""
+        return self._sender.stopped if self._sender else ""
+
     def __repr__(self) -> str:
-        mode = "refresh" if self.refresh else "record" if self.record else "replay"
-        return f"HolySheep({self.model!r}, temperature={self.temperature}, mode={mode!r})"
+        return f"HolySheep({self.model!r}, temperature={self.temperature}, mode={self.mode!r})"
+
+    def plan(self, prompts: Sequence[Prompt]) -> Planned:
+        """Return what `decide` would ask and cost at most. Opens no socket and needs no key.
+
+        Raises
+        ------
+        DataError
+            The store is damaged.
+        """
+        wanted = {key_of(request): request for request in map(self.request, prompts)}
+        unknown = [request for key, request in wanted.items() if not self._recall(key)]
+        price, worst = self.price, float("nan")
+        if price is not None:
+            till = Till(price, None, self.spent, self.repairs)
+            each = [till.worst(request["body"])[0] for request in unknown]
+            steps = 0 if self._known_rung() else len(RUNGS) - 1  # empty answers on the way down the ladder
+            worst = sum(each) + steps * max(each, default=0.0)
+        return Planned(
+            prompts=len(prompts), unique=len(wanted), cached=len(wanted) - len(unknown), to_ask=len(unknown),
+            worst_usd=worst, priced=price is not None, model=self.model,
+            source=price.source if price else "", date=price.date if price else "",
+        )  # fmt: skip
 
     def decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
         """Return one decision per prompt, in order; equal prompts are paid once and booked each.
@@ -106,55 +145,64 @@ class HolySheep:
         ------
         CacheMiss
             Not recording, and a decision was never recorded.
+        BudgetExceeded
+            The budget is used up. What was answered before is kept: the next run asks only the rest.
         VenueError
             The relay refuses key, model or credit, redirects, or refuses the first three questions alike.
             What was answered before is kept.
         DataError
-            The store is damaged.
+            The store is damaged, or the disk is full.
         """
-        asked = [(prompt, self.request(prompt)) for prompt in prompts]
-        keys = [key_of(request) for _, request in asked]
-        wanted = {key: pair for key, pair in zip(keys, asked, strict=True) if not self._recall(key)}
-        if wanted and not (self.record or self.refresh):
-            raise self._miss(wanted, len(set(keys)))
-        failed = self._ask(wanted) if wanted else {}
-        return [self._decision(key, prompt, failed) for key, prompt in zip(keys, prompts, strict=True)]
+        if self.mode == "live":
+            return [self._live(prompt) for prompt in prompts]
+        return self._decide(prompts)
 
     def request(self, prompt: Prompt) -> Record:
         """Return the key material of a prompt: all that is sent, and nothing else."""
-        body = {
-            "model": self.model,
-            "messages": recording.messages_of(prompt),
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "response_format": RESPONSE_FORMAT,
-        }
-        return recording.request_of(self.endpoint, body)
+        return self._way().request(prompt)
 
     def records(self, keys: Iterable[str] | None = None) -> list[Record]:
         """Return the records behind the given keys (default all used so far), for a run's cassette."""
         chosen = self._tape if keys is None else {key for key in keys if key in self._tape}
         return [self._tape[key] for key in sorted(chosen)]
 
+    def recorded(self, prompts: Sequence[Prompt]) -> RecordedAnalyst:
+        """Return an analyst for workers that holds the records of these prompts, and nothing that could ask.
+
+        Raises
+        ------
+        CacheMiss
+            A prompt was neither recorded nor asked in vain.
+        """
+        asked = [(prompt, self.request(prompt)) for prompt in prompts]
+        wanted = {key_of(request): (prompt, request) for prompt, request in asked}
+        absent = {k: pair for k, pair in wanted.items() if k not in self._failed and not self._recall(k)}
+        if absent:
+            raise self._miss(absent, len(wanted))
+        records = {key: self._tape[key] for key in wanted if key in self._tape}
+        failed = {key: self._failed[key] for key in wanted if key not in records}
+        edge = cutoffs.cutoff_ns(self.model, self.models)
+        return RecordedAnalyst(self._way(), records, failed, self.describe(), edge)
+
     def describe(self) -> dict[str, Any]:
         """Return what a manifest pins: model, sampling, prompt version, prices, cutoff. JSON-serialisable."""
-        price = self.price
+        price, claims = self.price, cutoffs.claims_of(self.model, self.models)
         return {
             "name": self.name, "model": self.model, "stand_in": self.stand_in,
-            "temperature": self.temperature, "max_tokens": self.max_tokens,
-            "response_format": RESPONSE_FORMAT["type"],
-            "prompt": f"{briefs.TEMPLATE} v{briefs.VERSION}", "cutoff_ns": cutoffs.cutoff_ns(self.model),
-            "price": price and {"input": price.input, "output": price.output, "source": price.source},
+            "temperature": self.temperature, "max_tokens": self.max_tokens, "sample": self.sample,
+            "response_format": self._known_rung() or RUNGS[0], "repairs": self.repairs,
+            "prompt": f"{briefs.TEMPLATE} v{briefs.VERSION}",
+            "cutoff_ns": cutoffs.cutoff_ns(self.model, self.models),
+            "cutoff_margin_days": cutoffs.MARGIN_DAYS, "cutoffs": [asdict(claim) for claim in claims],
+            "price": asdict(price) if price else None,
         }  # fmt: skip
 
     def close(self) -> None:
-        """Close connections and the store."""
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-        close = getattr(self._store, "close", None)
-        if close is not None:
-            close()
+        """Close connections, the store and the journal."""
+        for one in (self._sender, self._store, self._journal):
+            close = getattr(one, "close", None)
+            if close is not None:
+                close()
 
     def __enter__(self) -> HolySheep:
         return self
@@ -164,9 +212,23 @@ class HolySheep:
 
     # ------------------------------------------------------------------------------------------- recorded
 
+    def _decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
+        self._failed.clear()
+        if self.asks and prompts and self._known_rung() is None:
+            self._find_rung(prompts)
+        asked = [(prompt, self.request(prompt)) for prompt in prompts]
+        keys = [key_of(request) for _, request in asked]
+        wanted = {key: pair for key, pair in zip(keys, asked, strict=True)
+                  if key not in self._failed and not self._recall(key)}  # fmt: skip
+        if wanted and not self.asks:
+            raise self._miss(wanted, len(set(keys)))
+        if wanted:
+            self._ask(wanted)
+        return [self._decision(key, prompt) for key, prompt in zip(keys, prompts, strict=True)]
+
     def _recall(self, key: str) -> bool:
         """Fetch a record from the tape or the store; False when it has to be asked."""
-        if self.refresh and key not in self._asked:
+        if self.mode == "refresh" and key not in self._asked:
             return False
         if key in self._tape:
             return True
@@ -174,7 +236,7 @@ class HolySheep:
         text = shelf.get(key) if shelf is not None else None
         if text is None:
             return False
-        self._tape[key] = _read_record(text, key)
+        self._keep(key, read_record(text, key))
         return True
 
     def _shelf(self) -> Shelf | None:
@@ -183,7 +245,7 @@ class HolySheep:
             from framework.llm.store import Store, default_folder
 
             folder = default_folder() if self._store is None else Path(self._store)
-            if not (self.record or self.refresh or folder.exists()):
+            if not (self.asks or folder.exists()):
                 return None
             self._store = Store(folder)
         return self._store
@@ -198,11 +260,30 @@ class HolySheep:
             "one are not found"
         )
 
-    def _decision(self, key: str, prompt: Prompt, failed: Mapping[str, str]) -> Decision:
-        seen = cutoffs.in_sample(self.model, prompt.ts)
-        if key in failed:
-            return recording.missing(prompt, key, self.model, seen, failed[key])
-        return recording.to_decision(self._tape[key], prompt, seen)
+    def _decision(self, key: str, prompt: Prompt) -> Decision:
+        seen = cutoffs.in_sample(self.model, prompt.ts, self.models)
+        if key in self._failed:
+            return missing(prompt, key, self.model, seen, self._failed[key])
+        return to_decision(self._tape[key], prompt, seen)
+
+    def _way(self) -> Way:
+        """Return how questions are put; the top of the ladder while the endpoint's rung is not known."""
+        rung = self._known_rung() or RUNGS[0]
+        return Way(self.endpoint, self.model, self.temperature, self.max_tokens, rung, self.sample)
+
+    def _known_rung(self) -> str | None:
+        """Return the rung that was given, or found by the recording that asked this model first."""
+        if self._rung is None:
+            shelf = self._shelf()
+            found = shelf.get(self._rung_name) if shelf is not None else None
+            if found is not None and found not in RUNGS:
+                raise DataError(f"stored {self._rung_name} is {found[:40]!r}; give response_format=")
+            self._rung = found
+        return self._rung
+
+    @property
+    def _rung_name(self) -> str:
+        return f"rung:{self.endpoint}:{self.model}"
 
     # ------------------------------------------------------------------------------------------- recording
 
@@ -212,110 +293,57 @@ class HolySheep:
         api_key()
         if self.price is None:
             raise ConfigError(
-                f"no price is known for {self.model!r} (known: {', '.join(prices.PRICES)}); "
-                "give price_in and price_out in USD per million tokens"
+                f"no price is known for {self.model!r} (known: {', '.join(prices.priced(self.models))}); "
+                "give price_in and price_out in USD per million tokens, or a table of models "
+                "(models=, SHEEPFOLD_MODELS)"
             )
 
-    def _ask(self, wanted: Mapping[str, tuple[Prompt, Record]]) -> dict[str, str]:
-        """Ask, storing each answer as it comes; return key -> problem of what stayed unanswered."""
-        for prompt, _ in wanted.values():
-            if variable := secret_in(f"{prompt.system} {prompt.text}"):
-                raise ConfigError(
-                    f"the question for {prompt.brief.symbol} at {briefs.when(prompt.ts)} holds the secret of "
-                    f"{variable}; nothing was asked, take it out of the prompt"
-                )
-        wire, failed = self._open_wire(), dict[str, str]()
-        bodies = {key: request["body"] for key, (_, request) in wanted.items()}
-
-        def take(key: str, outcome: Outcome) -> Exception | None:
-            return self._take(key, wanted[key], outcome, failed)
-
-        try:
-            ask_all(wire, self._patience, bodies, self.concurrency, take, self.progress)
-        finally:
-            self.stopped = wire.why
-            self._close_halted(wire)
-        return failed
-
-    def _take(self, key: str, asked: tuple[Prompt, Record], outcome: Outcome,
-              failed: dict[str, str]) -> Exception | None:
-        """Keep an answer or note that there is none; return what has to end the recording."""
-        from framework.llm.wire import Refused, Unanswered
-
-        if isinstance(outcome, (Refused, Unanswered)):
-            failed[key] = str(outcome)
+    def _open_journal(self, journal: str | os.PathLike[str] | None) -> Journal | None:
+        if journal is None:
             return None
-        if isinstance(outcome, Exception):
-            return outcome
+        from framework.llm.journal import Journal
+
+        return Journal(journal)
+
+    def _live(self, prompt: Prompt) -> Decision:
+        """Return the decision of one prompt, now; a failure of any kind is a missing one."""
         try:
-            self._keep(key, *asked, outcome)
+            return self._decide([prompt])[0]
         except FrameworkError as error:
-            return error
-        return None
+            key, seen = key_of(self.request(prompt)), cutoffs.in_sample(self.model, prompt.ts, self.models)
+            return missing(prompt, key, self.model, seen, str(error))
 
-    def _keep(self, key: str, prompt: Prompt, request: Record, sent: Sent) -> None:
-        assert self.price is not None
-        size = len((prompt.system + prompt.text).encode("utf-8", "surrogatepass"))
-        tokens = prices.tokens_of(sent.reply.usage, size, self.max_tokens)
-        cost = prices.price_tokens(self.price, tokens)
+    def _sent(self) -> Sender:
+        """Return what asks for this client."""
+        if self._sender is None:
+            from framework.llm.sender import Sender
 
-        def recorded(reply: Reply) -> Record:
-            return recording.make_record(
-                request, prompt, reply, recording.judge(reply, prompt), analyst=self.name, stand_in=False,
-                latency_ns=sent.latency_ns, waited_ns=sent.waited_ns, attempts=sent.attempts, cost=cost,
-            )  # fmt: skip
-
-        record = recorded(sent.reply)
-        text = canonical(record)
-        if secret_in(text):  # in pieces that only together make the key: a verdict, or it is asked for ever
-            record = recorded(Reply("", problem="reply shows the API key"))
-            text = canonical(record)
-        shelf = self._shelf()
-        assert shelf is not None
-        shelf.set(key, text)
-        self._tape[key] = record
-        self._asked.add(key)
-        self.spent.add(tokens, cost)
+            shelf = self._shelf()
+            assert shelf is not None
+            self._sender = Sender(self, shelf, self._keep)
+        return self._sender
 
     def _open_wire(self) -> Wire:
-        from framework.llm.wire import Wire
+        return self._sent().open()
 
-        if self._wire is None:
-            self._wire = Wire(self.url, timeout=self.timeout, retries=self.retries, loopback=self._loopback)
-        self._wire.retries = 0 if self._patience.is_lost else self.retries
-        return self._wire
+    def _find_rung(self, prompts: Sequence[Prompt]) -> None:
+        """Find out how the endpoint can be asked, by one question alone, and store it."""
+        shelf = self._shelf()
+        assert shelf is not None
 
-    def _close_halted(self, wire: Wire) -> None:
-        if wire.halted:
-            wire.close()
-            self._wire = None
+        def found(rung: str) -> None:
+            shelf.set(self._rung_name, rung)
+            self._rung = rung
 
+        self._failed.update(self._sent().find_rung(prompts, self._way(), self._known_rung, found))
 
-def _read_record(text: str, key: str) -> Record:
-    where = f"stored decision {key[:16]}"
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        raise DataError(f"{where} is not JSON; use --refresh") from None
-    recording.check(record, where)
-    if record["key"] != key:
-        raise DataError(f"{where} answers another question; use --refresh")
-    return dict(record)
+    def _ask(self, wanted: dict[str, tuple[Prompt, Record]]) -> None:
+        """Ask, storing each answer as it comes; note what stayed unanswered."""
+        self._failed.update(self._sent().ask(wanted))
 
-
-def _check_sampling(model: object, temperature: float, max_tokens: object) -> None:
-    if not isinstance(model, str) or not model.strip() or len(model) > 200 or not model.isprintable():
-        raise ConfigError("model must be the name of a model, like 'deepseek-v3.2'")
-    if isinstance(temperature, bool) or not (math.isfinite(temperature) and 0.0 <= temperature <= 2.0):
-        raise ConfigError(f"temperature={temperature} must be a number from 0 to 2")
-    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
-        raise ConfigError(f"max_tokens={max_tokens} must be a whole number, 1 or more")
-
-
-def _check_effort(timeout: float, retries: int, concurrency: int) -> None:
-    if not (math.isfinite(timeout) and timeout > 0.0):
-        raise ConfigError(f"timeout={timeout} must be a positive number of seconds")
-    if not isinstance(retries, int) or not 0 <= retries <= 10:
-        raise ConfigError(f"retries={retries} must be a whole number from 0 to 10")
-    if not isinstance(concurrency, int) or not 1 <= concurrency <= 64:
-        raise ConfigError(f"concurrency={concurrency} must be a whole number from 1 to 64")
+    def _keep(self, key: str, record: Record) -> None:
+        """Take a record to the tape, and to the journal of a live run."""
+        if self._journal is not None:
+            self._journal.append(record)
+        self._tape[key] = record
+        self._asked.add(key)

@@ -1,59 +1,39 @@
-"""What a token costs: dated, sourced, and the user's to override. USD per million tokens.
-
-The relay's own pages contradict each other on input prices; where they do, the highest figure stands here, so
-that a backtest is charged too much rather than too little. No price list is published: the figures are those
-of the articles at www.holysheep.ai of April and May 2026, as collected for this project up to 2026-11-23.
-"""
+"""What an answer costs, from its usage and the dated price of its model. USD per million tokens."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from framework.errors import ConfigError
+from framework.llm.models import Price, table
 from framework.llm.record import Cost
 
-READ = "2026-11-23"
-_LIST = f"holysheep.ai articles of 2026-04 and 2026-05, collected up to {READ}"
 BYTES_PER_TOKEN = 2  # for replies that tell no usage: fewer than in any common text, so never too cheap
 HIDDEN_TOKENS = 4096  # a relay may put so many before ours, of which there are at most as many as bytes
+REPAIR_TOKENS = 300  # the user's part of a repair turn
 SPARE_TOKENS = 64  # beyond max_tokens: the end of a turn, and what some upstreams count besides
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Prices of one model, USD per million tokens."""
-
-    input: float
-    output: float
-    cached: float | None = None  # input tokens served from the provider's cache; None = as input
-    source: str = _LIST
-    date: str = READ  # of the table; "" for figures of the user
-
-
-PRICES: dict[str, Price] = {
-    "deepseek-v3.2": Price(0.14, 0.42),
-    "gemini-2.5-flash": Price(0.80, 2.50, source=f"{_LIST}; upstream lists 0.30 for input"),
-    "gpt-4.1": Price(3.00, 8.00, source=f"{_LIST}; other pages say 2.00 for input"),
-    "claude-sonnet-4.5": Price(5.00, 15.00, source=f"{_LIST}; other pages say 3.00 for input"),
-}
-
-
-def price_of(model: str, price_in: float | None = None, price_out: float | None = None) -> Price | None:
-    """Return the price of a model; the user's figures win; None when none is known.
+def price_of(model: str, price_in: float | None = None, price_out: float | None = None,
+             price_cached: float | None = None, models: str | os.PathLike[str] | None = None) -> Price | None:
+    """Return the price of a model from the table of models; figures given here win; None when none is known.
 
     Raises
     ------
     ConfigError
-        A given price is negative or not finite, or only one is given for an unknown model.
+        A given price is negative or not finite, or one is missing for a model of unknown price.
     """
-    for name, value in (("price_in", price_in), ("price_out", price_out)):
+    given = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached}
+    for name, value in given.items():
         if value is not None and not (math.isfinite(value) and value >= 0.0):
             raise ConfigError(f"{name}={value} must be a finite number of USD per million tokens, 0 or more")
-    known = PRICES.get(model)
-    if price_in is None and price_out is None:
+    row = table(models).get(model)
+    known = row.price if row else None
+    if not any(value is not None for value in given.values()):
         return known
     if known is None and (price_in is None or price_out is None):
         raise ConfigError(f"no price is known for {model!r}: give both price_in and price_out")
@@ -61,9 +41,14 @@ def price_of(model: str, price_in: float | None = None, price_out: float | None 
     return Price(
         base.input if price_in is None else float(price_in),
         base.output if price_out is None else float(price_out),
+        (base.cached if price_in is None else None) if price_cached is None else float(price_cached),
         source="given by the user",
-        date="",
     )
+
+
+def priced(models: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the names of the models whose price is known."""
+    return sorted(name for name, row in table(models).items() if row.price is not None)
 
 
 class Tokens(NamedTuple):
@@ -85,6 +70,8 @@ class Spent:
     input_tokens: int = 0
     output_tokens: int = 0
     estimated: int = 0  # answers charged at our worst case
+    repairs: int = 0  # of the answers: to a second turn and later ones
+    lost: int = 0  # of the answers: charged, but they could not be used
     prices: str = ""  # where the prices are from
     prices_date: str = ""  # when they were read; "" for figures of the user
 
@@ -95,6 +82,19 @@ class Spent:
         self.input_tokens += tokens.read
         self.output_tokens += tokens.written
         self.estimated += tokens.is_ours
+
+
+def worst_of(prompt_bytes: int, max_tokens: int, repairs: int = 0, factor: float = 1.0) -> Tokens:
+    """Return the most one question can take, each repair turn with the turns before it in its prompt.
+
+    Parameters
+    ----------
+    factor : how many times more tokens than we assume the relay was seen to count in a prompt, 1 or more
+    """
+    written = max_tokens + max(SPARE_TOKENS, max_tokens // 10)
+    first = math.ceil((prompt_bytes // BYTES_PER_TOKEN + 1) * max(1.0, factor))
+    again = sum(first + turn * (written + REPAIR_TOKENS) for turn in range(1, repairs + 1))
+    return Tokens(first + again, written * (1 + repairs), 0, True)
 
 
 def tokens_of(usage: Mapping[str, Any] | None, prompt_bytes: int, max_tokens: int) -> Tokens:
@@ -129,3 +129,8 @@ def _tokens(usage: object, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, Mapping) else None
     good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
     return value if good else None
+
+
+__all__ = [
+    "Price", "Spent", "Tokens", "cost_of", "price_of", "price_tokens", "priced", "tokens_of", "worst_of",
+]  # fmt: skip

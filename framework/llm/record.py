@@ -72,8 +72,8 @@ class Reply:
     id: str = ""
     usage: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
-    problem: str = ""  # why there is a reply but no text to read, e.g. it was too large
     headers: dict[str, str] = field(default_factory=dict)  # the few that are kept, freed of our key
+    problem: str = ""  # why there is a reply but no text to read, e.g. it was too large
 
 
 @dataclass(frozen=True, slots=True)

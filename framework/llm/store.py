@@ -91,7 +91,7 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
-        _make_private(self.folder)
+        make_private(self.folder)
         try:
             _check_settings(self.folder / "cache.db")
         except Damaged as error:
@@ -221,7 +221,8 @@ def _check_settings(database: Path) -> None:
             raise Damaged(f"its settings hold {str(name)[:40]!r}, which this store never wrote")
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner can read, or refuse somebody else's."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         info = folder.stat()

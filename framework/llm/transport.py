@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from framework.errors import ConfigError
 from framework.llm.redact import Discreet
 
 MAX_BODY = 4 * 2**20  # bytes; a reply of 800 tokens is a few thousand
-CONNECT_SECONDS = 5.0
+GRACE = 0.5  # s; after the last event of a stream, so that its connection can be kept
 LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
 
 
@@ -28,6 +33,32 @@ class TransportError(Exception):
 
 class TooLarge(Exception):
     """The answer is longer than MAX_BODY; reading stopped there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds one attempt may take: to connect, from then to the first byte of the body, and in all.
+
+    Raises
+    ------
+    ConfigError
+        One is not a positive number.
+    """
+
+    connect: float = 5.0
+    first_byte: float = 60.0
+    total: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            seconds = getattr(self, name)
+            if not (math.isfinite(seconds) and seconds > 0.0):
+                raise ConfigError(f"{name}={seconds} must be a positive number of seconds")
+
+    @classmethod
+    def of(cls, total: float) -> Timeouts:
+        """Return the phases of one number: a model that thinks long may do so before its first byte."""
+        return cls(min(5.0, total / 2.0), total, total)
 
 
 class Answer(NamedTuple):
@@ -47,36 +78,56 @@ class Line:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.is_late = False  # its connection was shut, it is good for nothing
+        self.late = ""  # why its connection was shut; it is good for nothing then
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._turn = 0  # an alarm that comes too late must not shut the next attempt's connection
+        self._alarm: threading.Timer | None = None
+        self.start, self._last, self._is_waiting = 0, 0, False  # of the attempt: ns, ns, no byte came yet
 
-    @contextlib.contextmanager
-    def limited(self, seconds: float) -> Iterator[None]:
-        """Shut the connection when the block takes longer than `seconds`."""
-        alarm = threading.Timer(seconds, self._ring, (self._turn,))
-        alarm.daemon = True
-        alarm.start()
-        try:
-            yield
-        finally:
-            alarm.cancel()
-            with self._lock:
-                self._turn += 1
+    def begin(self, timeouts: Timeouts) -> None:
+        """Start the clock of an attempt."""
+        self.start = time.perf_counter_ns()
+        self._last = self.start + round(timeouts.total * 1e9)
+        self._is_waiting = timeouts.first_byte < timeouts.total
+        if self._is_waiting:
+            self.arm(timeouts.first_byte, "ReadTimeout, no first byte")
+        else:
+            self.arm(timeouts.total, "ReadTimeout")
+
+    def hear(self) -> None:
+        """Note that the body has begun to come."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self.arm((self._last - time.perf_counter_ns()) / 1e9, "ReadTimeout")
+
+    def arm(self, seconds: float, late: str) -> None:
+        """Shut the connection when the next so many seconds are over; an alarm before it is off."""
+        self.disarm()
+        self._alarm = threading.Timer(max(seconds, 0.0), self._ring, (self._turn, late))
+        self._alarm.daemon = True
+        self._alarm.start()
+
+    def disarm(self) -> None:
+        """Put the alarm off."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        with self._lock:
+            self._turn += 1
 
     def watch(self, event: str, info: Mapping[str, Any]) -> None:
         """Take note of the connection as it is made (the library's trace hook)."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             with self._lock:
                 self._socket = info["return_value"].get_extra_info("socket")
-                if self.is_late:
+                if self.late:
                     self._shut()
 
-    def _ring(self, turn: int) -> None:
+    def _ring(self, turn: int, late: str) -> None:
         with self._lock:
             if turn == self._turn:
-                self.is_late = True
+                self.late = late
                 self._shut()
 
     def _shut(self) -> None:
@@ -91,6 +142,14 @@ class Line:
             self.client.close()
 
 
+@lru_cache(maxsize=2)
+def _certificates(trust_env: bool) -> Any:
+    """Return whom to trust; reading the certificates takes as long as a hundred calls on loopback."""
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
 class Transport:
     """POST over kept connections, safe for threads; redirects are not followed (they carry the key)."""
 
@@ -99,7 +158,7 @@ class Transport:
 
         self._httpx, self._loopback = httpx, loopback
         # proxies and certificates of the environment are for the outside world only
-        self._verify = httpx.create_ssl_context(trust_env=not loopback)
+        self._verify = _certificates(not loopback)
         for name in LOGGERS:  # a relay may echo the key in a header or a reason phrase
             log = logging.getLogger(name)
             if not any(isinstance(one, Discreet) for one in log.filters):
@@ -107,13 +166,15 @@ class Transport:
         self._idle: list[Line] = []  # append and pop are safe for threads
         self._is_open = True
 
-    def post(self, url: str, headers: Mapping[str, str], json: str, timeout: float) -> Answer:
+    def post(self, url: str, headers: Mapping[str, str], json: str, timeouts: Timeouts,
+             end: re.Pattern[bytes] | None = None) -> Answer:
         """Send `json` (already encoded) and return the whole answer.
 
         Parameters
         ----------
-        timeout : seconds for the whole attempt, however slowly the bytes come. Looking up the host's name,
-            and addresses after the first that do not answer, may add to it.
+        timeouts : for the attempt, however slowly the bytes come. Looking up the host's name, and addresses
+            after the first that do not answer, may add to it.
+        end : what ends a streamed body; the answer is complete there, whatever the server does then
 
         Raises
         ------
@@ -125,16 +186,16 @@ class Transport:
         httpx, line = self._httpx, self._line()
         is_done = False
         try:
-            with line.limited(timeout):
-                answer = self._send(line, url, headers, json.encode("ascii"), timeout)
+            answer = self._send(line, url, headers, json.encode("ascii"), timeouts, end)
             is_done = True
             return answer
         except httpx.HTTPError as error:
-            raise TransportError("ReadTimeout" if line.is_late else type(error).__name__) from None
+            raise TransportError(line.late or type(error).__name__) from None
         except httpx.InvalidURL:
             raise TransportError("invalid URL") from None
         finally:
-            if is_done and self._is_open and not line.is_late:
+            line.disarm()
+            if is_done and self._is_open and not line.late:
                 self._idle.append(line)
             else:
                 line.close()
@@ -150,38 +211,48 @@ class Transport:
         )
         return Line(client)
 
-    def _send(self, line: Line, url: str, headers: Mapping[str, str], data: bytes, timeout: float) -> Answer:
+    def _send(self, line: Line, url: str, headers: Mapping[str, str], data: bytes, timeouts: Timeouts,
+              end: re.Pattern[bytes] | None) -> Answer:
         # connecting and the TLS handshake have half of the time each: nothing can be shut before them
-        limits = self._httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout / 2.0))
+        connect = min(timeouts.connect, timeouts.total / 2.0)
+        limits = self._httpx.Timeout(timeouts.total, connect=connect)
         sent = {**headers, "Content-Type": "application/json", "Accept-Encoding": "identity"}
         hook = {"trace": line.watch}
-        start = time.perf_counter_ns()
+        line.begin(timeouts)
         with line.client.stream(
             "POST", url, headers=sent, content=data, timeout=limits, extensions=hook
         ) as response:
-            body = _read(response, line)
-            elapsed = time.perf_counter_ns() - start
+            body, elapsed = self._read(response, line, end)
             names = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status_code, names, body, elapsed)
+
+    def _read(self, response: Any, line: Line, end: re.Pattern[bytes] | None) -> tuple[bytes, int]:
+        """Return the body and the ns the attempt took up to its last byte."""
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            # a small compressed bomb unpacks to any size
+            raise TransportError("compressed although identity was asked for")
+        body, ended = bytearray(), 0  # one buffer: a list of one-byte chunks would be a hundred times it
+        try:
+            for part in response.iter_raw():  # as they come; a size would wait until it is full
+                line.hear()
+                body += part
+                if len(body) > MAX_BODY:
+                    raise TooLarge
+                if line.late:
+                    break
+                if end is not None and not ended and end.search(body, max(0, len(body) - len(part) - 32)):
+                    ended = time.perf_counter_ns()
+                    line.arm(GRACE, "ended")
+        except self._httpx.HTTPError:
+            if not ended:
+                raise
+            line.late = line.late or "ended"  # complete, but its connection is not
+        if line.late and not ended:  # a body without a length ends where the connection was shut
+            raise TransportError(line.late)
+        return bytes(body), (ended or time.perf_counter_ns()) - line.start
 
     def close(self) -> None:
         """Close the kept connections."""
         self._is_open = False
         while self._idle:
             self._idle.pop().close()
-
-
-def _read(response: Any, line: Line) -> bytes:
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        # a small compressed bomb unpacks to any size
-        raise TransportError("compressed although identity was asked for")
-    body = bytearray()  # one buffer: a list of one-byte chunks would be a hundred times the body
-    for part in response.iter_raw():  # as they come; a size would wait until it is full
-        body += part
-        if len(body) > MAX_BODY:
-            raise TooLarge
-        if line.is_late:
-            raise TransportError("ReadTimeout")
-    if line.is_late:  # a body without a length ends where the connection was shut
-        raise TransportError("ReadTimeout")
-    return bytes(body)

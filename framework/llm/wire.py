@@ -1,30 +1,31 @@
-"""One question over the wire: the key, the retries, the envelope. Nothing here judges what the model said.
+"""One question over the wire: the key, the retries, the limits. Nothing here judges what the model said.
 
-Retries with full jitter on 408, 409, 429, 5xx and connection errors; `Retry-After` is obeyed up to 120 s,
-beyond that the relay is left alone. An envelope that cannot be read is a transport fault. A wrong key, no
-credit, an unknown model or a redirect end the recording; any other refusal is of that one question.
+Retries with full jitter on 408, 409, 429, 5xx and connection errors; `x-should-retry` overrules that for a
+single question. `Retry-After` is obeyed up to 120 s, beyond that the relay is left alone. An answer that
+cannot be read is a transport fault. A wrong key, no credit, an unknown model or a redirect end the recording;
+any other refusal is of that one question.
 """
 
 from __future__ import annotations
 
-import email.utils
 import ipaddress
 import json
-import math
 import os
 import random
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from framework.errors import ConfigError, VenueError
+from framework.llm import streamed
+from framework.llm.envelope import Unreadable, kept_headers, read_envelope, usage_in
+from framework.llm.limits import Limits, retry_after
 from framework.llm.record import Record, Reply, canonical
-from framework.llm.redact import Secret, blot, clean
+from framework.llm.redact import Secret, blot
 from framework.llm.signal import plain_text
-from framework.llm.transport import Answer, TooLarge, Transport, TransportError
+from framework.llm.transport import Answer, Timeouts, TooLarge, Transport, TransportError
 
 KEY_VARIABLE, URL_VARIABLE = "HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"
 DEFAULT_URL, DEFAULT_ALIAS = "https://api.holysheep.ai/v1", "holysheep"
@@ -32,8 +33,17 @@ DEFAULT_URL, DEFAULT_ALIAS = "https://api.holysheep.ai/v1", "holysheep"
 RETRIED = frozenset({408, 409, 429})  # and every 5xx
 LONGEST_WAIT = 120.0  # s; a relay that asks for more is not asked again
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 8.0  # s; upper ends of the jitter
+BYTES_PER_TOKEN = 4  # of the body, where a relay's limit of tokens is planned for
 
-_ENVELOPE = frozenset({"choices", "model", "system_fingerprint", "id", "usage"})
+
+@dataclass(slots=True)
+class Tries:
+    """What the failed attempts of one question took."""
+
+    attempts: int = 0  # all that were made
+    waited_ns: int = 0  # in them and between them
+    faults: tuple[str, ...] = ()  # oldest first
+    lost: tuple[Record, ...] = ()  # usage of answers that came, and were paid, and could not be used
 
 
 class Unanswered(Exception):
@@ -41,7 +51,7 @@ class Unanswered(Exception):
 
     def __init__(self, problem: str, fault: str = "") -> None:
         super().__init__(problem)
-        self.fault = fault
+        self.fault, self.tries = fault, Tries()
 
 
 class Refused(Exception):
@@ -49,7 +59,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, said: str) -> None:
         super().__init__(f"{said}; this question stays unanswered")
-        self.status, self.said = status, said
+        self.status, self.said, self.tries = status, said, Tries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +68,17 @@ class Sent:
 
     reply: Reply
     latency_ns: int  # wire time of the successful attempt
-    waited_ns: int  # failed attempts and the waiting between them
+    waited_ns: int  # failed attempts, the waiting between them, and for limits
     attempts: int
+    faults: tuple[str, ...] = ()  # of the failed attempts, oldest first
+    lost: tuple[Record, ...] = ()  # usage of answers that came, and were paid, and could not be used
 
 
 class _Retry(Exception):
-    def __init__(self, problem: str, after: float | None = None) -> None:
+    def __init__(self, problem: str, after: float | None = None, *, is_final: bool = False,
+                 lost: tuple[Record, ...] = ()) -> None:
         super().__init__(problem)
-        self.after = after
+        self.after, self.is_final, self.lost = after, is_final, lost
 
 
 def endpoint() -> tuple[str, str, bool]:
@@ -114,14 +127,26 @@ def api_key() -> Secret:
 
 
 class Wire:
-    """Sends bodies to one endpoint; safe for threads. `halt()` ends all waiting."""
+    """Sends bodies to one endpoint; safe for threads. `halt()` ends all waiting.
 
-    def __init__(self, url: str, *, timeout: float, retries: int, loopback: bool = False) -> None:
-        self.url, self.timeout, self.retries = url, timeout, retries
+    Parameters
+    ----------
+    url : base URL, without `/chat/completions`
+    timeouts : of one attempt
+    retries : further attempts after a failed one
+    loopback : the endpoint is this machine: proxies and certificates of the environment are not for it
+    stream : ask for a stream; it is put together, and the reply is the same either way
+    limits : how fast may be asked; learnt from the headers where the user says nothing
+    """
+
+    def __init__(self, url: str, *, timeouts: Timeouts | None = None, retries: int = 3,
+                 loopback: bool = False, stream: bool = False, limits: Limits | None = None) -> None:
+        self.url, self.timeouts, self.retries = url, timeouts or Timeouts(), retries
+        self.stream, self.limits = stream, limits or Limits()
         self._transport = Transport(loopback=loopback)
         self._halted, self.why = threading.Event(), ""  # why it was halted
         self._random = random.Random()  # spreads retries of many clients; never part of a result
-        self.pause = self._halted.wait  # tests put their own in
+        self.pause: Callable[[float], object] = self._halted.wait  # tests put their own in
 
     @property
     def halted(self) -> bool:
@@ -137,8 +162,12 @@ class Wire:
         """Close connections."""
         self._transport.close()
 
-    def send(self, body: Record) -> Sent:
+    def send(self, body: Record, *, may_step: bool = False) -> Sent:
         """Send one body until it is answered.
+
+        Parameters
+        ----------
+        may_step : another way of asking is left (see `ladder`): a 500 that comes twice refuses this one
 
         Raises
         ------
@@ -149,55 +178,86 @@ class Wire:
         VenueError
             The relay will answer none: wrong key, unknown model, no credit, a redirect (this halts the wire).
         """
-        start, text = time.perf_counter_ns(), canonical(body)
-        for attempt in range(1, self.retries + 2):
-            if self._halted.is_set():
-                why = f": {self.why}" if self.why else ""
-                raise Unanswered(f"the recording stopped before it was asked{why}; run again")
-            try:
-                reply, elapsed = self._attempt(text)
-            except _Retry as fault:
-                self._wait(fault, attempt)
-                continue
-            except VenueError:
-                self.halt()  # the next question would get the same answer
-                raise
-            waited = time.perf_counter_ns() - start - elapsed
-            return Sent(reply, elapsed, waited if attempt > 1 else 0, attempt)
-        raise Unanswered("no attempt was made")  # pragma: no cover
+        start, tries = time.perf_counter_ns(), Tries()
+        text = canonical(streamed.asked(body) if self.stream else body)
+        tokens = len(text) // BYTES_PER_TOKEN + int(body.get("max_tokens") or 0)
+        retries = max(self.retries, 1) if may_step else self.retries
+        try:
+            while True:
+                is_late = self._take_turn(tokens) > 0.0 or tries.attempts > 0
+                tries.attempts += 1
+                try:
+                    reply, elapsed = self._attempt(text)
+                except _Retry as fault:
+                    tries.faults, tries.lost = (*tries.faults, str(fault)), tries.lost + fault.lost
+                    if may_step and tries.faults.count("HTTP 500") == 2:
+                        raise Refused(500, "HolySheep answers HTTP 500, twice") from None
+                    self._wait(fault, tries.attempts, retries)
+                    continue
+                waited = time.perf_counter_ns() - start - elapsed if is_late else 0
+                return Sent(reply, elapsed, waited, tries.attempts, tries.faults, tries.lost)
+        except VenueError:
+            self.halt()  # the next question would get the same answer
+            raise
+        except (Unanswered, Refused) as error:
+            tries.waited_ns = time.perf_counter_ns() - start
+            error.tries = tries
+            raise
+
+    def _take_turn(self, tokens: int) -> float:
+        """Wait until one may send; return the seconds it took."""
+        seconds = self.limits.wait(tokens, self.pause)
+        if self._halted.is_set():
+            self.limits.learn(0, {})
+            why = f": {self.why}" if self.why else ""
+            raise Unanswered(f"the recording stopped before it was asked{why}; run again")
+        return seconds
 
     def _attempt(self, text: str) -> tuple[Reply, int]:
-        headers = {"Authorization": Secret(f"Bearer {api_key()}"), "Accept": "application/json"}
-        start = time.perf_counter_ns()
+        kind = "text/event-stream" if self.stream else "application/json"
+        headers = {"Authorization": Secret(f"Bearer {api_key()}"), "Accept": kind}
+        start, end, answer = time.perf_counter_ns(), streamed.END if self.stream else None, None
+        url = f"{self.url}/chat/completions"
         try:
-            answer = self._transport.post(f"{self.url}/chat/completions", headers, text, self.timeout)
+            answer = self._transport.post(url, headers, text, self.timeouts, end)
         except TransportError as error:
             raise _Retry(f"no answer: {error}") from None
         except TooLarge:
             return Reply("", problem="reply is larger than 4 MiB"), time.perf_counter_ns() - start
+        finally:
+            self.limits.learn(*((answer.status, answer.headers) if answer else (0, {})))
         _check_status(answer)
-        return read_envelope(answer.body), answer.elapsed_ns
+        try:
+            reply = read_envelope(answer.body, streamed.is_stream(answer.headers.get("content-type", "")))
+        except Unreadable as error:
+            raise _Retry(str(error), lost=usage_in(answer.body)) from None
+        return replace(reply, headers=kept_headers(answer.headers)), answer.elapsed_ns
 
-    def _wait(self, fault: _Retry, attempt: int) -> None:
+    def _wait(self, fault: _Retry, attempt: int, retries: int) -> None:
         if fault.after is not None and fault.after > LONGEST_WAIT:
             why = f"the relay asks to wait {fault.after:.0f} s"
             self.halt(why)
             raise Unanswered(f"{fault}; {why}, run again later")
-        if attempt > self.retries:
+        if fault.is_final or attempt > retries:
             tried = f"{fault}, after {attempt} attempt{'s' * (attempt > 1)}"
+            if fault.is_final:
+                tried += "; the relay says not to try again"
             raise Unanswered(f"{tried}; run again to ask only what is missing", str(fault))
         seconds = self._random.uniform(0.0, min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** (attempt - 1)))
         if fault.after:
             seconds = fault.after + min(seconds, 0.25 * fault.after)
+        if fault.after or str(fault) == "HTTP 429":  # not this question is too many, but any
+            self.limits.close(seconds)
         self.pause(seconds)
 
 
 def _check_status(answer: Answer) -> None:
-    status = answer.status
+    status, wish = answer.status, answer.headers.get("x-should-retry", "").strip().lower()
     if status == 200:
         return
+    after = retry_after(answer.headers, time.time())
     if status in RETRIED or status >= 500:
-        raise _Retry(f"HTTP {status}", retry_after(answer.headers, time.time()))
+        raise _Retry(f"HTTP {status}", after, is_final=wish == "false")
     if status in (401, 403):
         raise VenueError(f"HolySheep refuses the key in {KEY_VARIABLE} (HTTP {status}); set a valid key")
     if 300 <= status < 400:
@@ -205,6 +265,8 @@ def _check_status(answer: Answer) -> None:
     said = f"HolySheep answers HTTP {status}: {_error_text(answer.body)}"
     if status in (402, 404):
         raise VenueError(f"{said}; {'pay in credit' if status == 402 else 'correct model or URL'}")
+    if wish == "true":
+        raise _Retry(f"HTTP {status}", after)
     raise Refused(status, said)
 
 
@@ -217,69 +279,3 @@ def _error_text(body: bytes) -> str:
         pass
     # once more after what cannot be seen is dropped, and before it is cut: half a key is a key too
     return plain_text(blot(plain_text(blot(str(text)), 2000)), 200) or "no text"
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds a relay asks to wait: `retry-after-ms`, or `retry-after` as seconds or HTTP date.
-
-    Negative is 0; None when absent or unreadable. `now` is seconds since the epoch.
-    """
-    text = headers.get("retry-after-ms")
-    scale = 0.001
-    if text is None:
-        text, scale = headers.get("retry-after"), 1.0
-    if text is None:
-        return None
-    try:
-        seconds = float(text) * scale
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return None
-    return None if math.isnan(seconds) else max(0.0, seconds)
-
-
-def read_envelope(body: bytes) -> Reply:
-    """Return the reply inside a chat completion; what cannot be read is worth a retry.
-
-    The body must be UTF-8 JSON with exactly one choice; fields nobody asked for are kept in `extra`. Every
-    text is freed of our key first: relays echo headers, and the reply is stored.
-    """
-    try:
-        whole = json.loads(body.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
-        whole = clean(whole)
-        (choice,) = whole["choices"]
-        message = choice["message"]
-        return _reply(whole, choice, message)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _Retry(f"unreadable answer ({type(error).__name__})") from None
-
-
-def _reply(whole: dict[str, Any], choice: dict[str, Any], message: dict[str, Any]) -> Reply:
-    content = message.get("content")
-    if isinstance(content, list):  # parts, as some upstreams write it
-        content = "".join(part["text"] for part in content if part.get("type") == "text")
-    finish = choice.get("finish_reason")
-    usage = whole.get("usage")
-    extra = {name: value for name, value in whole.items() if name not in _ENVELOPE}
-    inner = {name: value for name, value in message.items() if name not in ("content", "role")}
-    if inner:
-        extra["message"] = inner
-    return Reply(
-        text=content if isinstance(content, str) else "",
-        finish_reason="content_filter" if message.get("refusal") else None if finish is None else str(finish),
-        tool_calls=bool(message.get("tool_calls") or message.get("function_call")),
-        model=str(whole.get("model") or ""),
-        fingerprint=str(whole.get("system_fingerprint") or ""),
-        id=str(whole.get("id") or ""),
-        usage=usage if isinstance(usage, dict) else None,
-        extra=extra,
-    )
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("not finite")
-    return number
