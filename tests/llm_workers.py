@@ -23,8 +23,9 @@ from tests.llm_bench import prompts_of
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.llm_workers", "framework.llm.sender", "framework.llm.store"])
 CONCURRENCY = 4
+USAGE = {"prompt_tokens": 800, "completion_tokens": 150}
 LIMIT = 120.0  # s; whatever waits longer waits for the dead
-TIMES = ("latency_ns", "waited_ns", "digest")
+TIMES = ("latency_ns", "waited_ns", "attempts")
 
 
 class Relay:
@@ -55,14 +56,15 @@ class Relay:
         with self._lock:
             self.asked[body["messages"][1]["content"]] += 1
             self.active -= 1
-        return Scripted()
+        return Scripted(usage=USAGE)
 
     def settle(self) -> None:
         """Wait until no question of the dead is on its way any more."""
         quiet, seen, last = 0, -1, time.monotonic() + LIMIT
-        while quiet < 3 and time.monotonic() < last:
-            quiet = quiet + 1 if (self.active, self.total) == (0, seen) else 0
-            seen = self.total
+        while quiet < 12 and time.monotonic() < last:
+            calls = self.server.calls
+            quiet = quiet + 1 if self.active == 0 and calls == seen else 0
+            seen = calls
             self._never.wait(0.03)
 
 
@@ -100,8 +102,10 @@ def wait_for(is_done: Callable[[], bool], what: str) -> None:
 
 
 def cassette(store: Path) -> bytes:
-    """Return the cassette of everything in a store, without what differs from run to run: times."""
-    return encode(seal({**row, **dict.fromkeys(TIMES, 0)}) for row in rows_of(store))
+    """Return the cassette of everything in a store, without what differs from run to run: times, headers."""
+    rows = rows_of(store)
+    same = ({**row, **dict.fromkeys(TIMES, 0), "reply": {**row["reply"], "headers": {}}} for row in rows)
+    return encode(seal(row) for row in same)
 
 
 def stored(store: Path) -> set[str]:

@@ -22,6 +22,11 @@ EACH = (800 * 0.14 + 150 * 0.42) / 1e6  # USD; what the server says of its answe
 BAD = GOOD.replace("0.8", "85")
 
 
+def told(text: str) -> Scripted:
+    """Return an answer of known cost."""
+    return Scripted(text, usage={"prompt_tokens": 800, "completion_tokens": 150})
+
+
 # the plan
 
 
@@ -71,7 +76,7 @@ def test_a_budget_of_nothing_asks_nothing(bench: Bench) -> None:
 
 
 def test_a_stop_is_a_clean_checkpoint(bench: Bench) -> None:
-    server = bench.serve()
+    server = bench.serve(lambda body: told(GOOD))
     prompts = prompts_of(10)
     for number, limit in enumerate((3, 7, 10), 1):
         budget = Budget(calls=limit, name="mine", folder=bench.store)
@@ -120,7 +125,7 @@ def test_what_a_dead_process_had_reserved_stays_spent(tmp_path: Path) -> None:
 def test_failed_questions_cost_nothing_and_lost_answers_do(bench: Bench) -> None:
     cut = Scripted(GOOD, message={"content": 5}, body=b'{"choices": [], "usage": {"prompt_tokens": 800, '
                    b'"completion_tokens": 150}}')  # fmt: skip
-    bench.serve([Scripted(status=400), Scripted(status=500), GOOD, cut, GOOD])
+    bench.serve([Scripted(status=400), Scripted(status=500), told(GOOD), cut])
     budget = Budget(1.0, name="b", folder=bench.store)
     with bench.client(budget=budget, retries=0) as client:
         statuses = [d.status for d in client.decide(prompts_of(4))]
@@ -135,7 +140,7 @@ def test_failed_questions_cost_nothing_and_lost_answers_do(bench: Bench) -> None
 
 
 def test_an_invalid_reply_is_repaired_under_the_first_key(bench: Bench) -> None:
-    server = bench.serve([BAD, GOOD, GOOD])
+    server = bench.serve([told(BAD), told(GOOD), told(GOOD)])
     prompts = prompts_of(2)
     with bench.client(repairs=1) as client:
         first, second = client.decide(prompts)
@@ -274,7 +279,7 @@ def test_every_bundled_row_is_dated_and_sourced() -> None:
 
 
 def test_an_unknown_price_is_refused_when_it_would_spend(bench: Bench) -> None:
-    bench.serve()
+    bench.serve([told(GOOD)])
     for mode in ("record", "refresh", "live"):
         with pytest.raises(ConfigError, match=r"no price is known for 'new'.*price_in and price_out.*models"):
             bench.client(model="new", mode=mode)

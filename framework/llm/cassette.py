@@ -180,8 +180,8 @@ def short(line: bytes) -> tuple[Record, bytes] | None:
     digest = line.find(b',"digest":"')
     problems = line.find(b',"problems":[', digest)
     signal = line.rfind(b',"signal":')
-    request = line.rfind(b',"request":{', 0, signal)
-    if not 0 < digest < problems < request or line.find(b',"tries":[],', signal) < 0:
+    request = line.find(b',"request":{', problems)
+    if not 0 < digest < problems < request < signal or line.find(b',"tries":[],', signal) < 0:
         return None
     asked, rest = line[request + 11 : signal], sha256(line[:digest])
     rest.update(line[digest + _DIGEST :])

@@ -51,7 +51,7 @@ class HolySheep:
     concurrency : questions in flight at once; more than the relay likes lengthens the recorded latency
     rpm, tpm : requests and tokens per minute; default what the relay's headers say
     models : a table of models over the bundled one; default SHEEPFOLD_MODELS
-    canary : ask a few fixed questions before and after a recording
+    canary : whoever records may frame it with the canary's questions; this class asks none of its own
 
     Raises
     ------

@@ -74,7 +74,7 @@ def columns(source: Source, *, instruments: Sequence[Named | str],
     CacheMiss
         A prompt was never recorded.
     """
-    if not isinstance(source, (str, bytes, os.PathLike)) and not hasattr(source, "keys"):
+    if not isinstance(source, (str, bytes, os.PathLike)) and not hasattr(source, "items"):
         source = list(source)
     table = _Table(instruments, _Verified(source))
     table.fill()
@@ -271,7 +271,7 @@ class _Verified:
             self.lines = Lines(source)
             for line in self.lines:
                 yield self._found(line)
-        elif hasattr(source, "keys"):
+        elif hasattr(source, "items"):
             yield from self._stored(source)
         else:
             yield from self._given(source)
@@ -285,9 +285,8 @@ class _Verified:
 
     def _stored(self, store: Any) -> Iterator[Found]:
         """Yield the records of a store; it keeps other texts too, under other kinds of keys."""
-        keys: list[str] = store.keys()
-        for key in keys:
-            if _KEY.fullmatch(key) and (text := store.get(key)) is not None:
+        for key, text in store.items():
+            if _KEY.fullmatch(key):
                 self.place = f"{store}: row {key[:16]}"
                 found = self._found(text.encode("ascii", "replace"))
                 if found[0]["key"] != key:

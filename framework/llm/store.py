@@ -12,6 +12,7 @@ import os
 import sqlite3
 import stat
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Store:
             _check_settings(self.folder / "cache.db")
         except Damaged as error:
             raise DataError(f"{self.folder}: {error}; move it away, its answers are asked again") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite tells of names as they are in the file
             raise self._broken(error) from None
         self._cache = diskcache.Cache.__new__(diskcache.Cache)  # two steps: a half-open one gets closed
         try:
@@ -172,7 +173,25 @@ class Store:
             return sorted(self._cache.iterkeys())
         except Damaged as error:
             raise DataError(f"{self.folder}: a row is damaged: {error}; remove it or the folder") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._broken(error) from None
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Yield (key, text) of every row, sorted by key, in one pass; each is checked as `get` does."""
+        key: Any = ""
+        try:
+            columns = "key, raw, mode, filename, value, expire_time"
+            rows = self._cache._sql(f"SELECT {columns} FROM Cache ORDER BY key")
+            for key, raw, mode, filename, value, expires in rows:
+                if expires is not None:
+                    raise Damaged("it was given an expiry")
+                text = self._cache.disk.fetch(mode, filename, value, False)
+                yield self._cache.disk.get(key, raw), _checked(key, text)
+        except Damaged as error:
+            raise DataError(
+                f"{self.folder}: row {str(key)[:16]} is damaged: {error}; record it again with --refresh"
+            ) from None
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._broken(error) from None
 
     def _absent(self, key: str) -> None:
