@@ -22,12 +22,12 @@ from framework.llm.client import HolySheep
 from framework.llm.decision import Decision, Prompt
 from framework.llm.rules import Rules
 from framework.llm.signal import TradingSignal
-from framework.memory import DRAWS, block_length, draws_of, intervals, means, resample
 from framework.report import model
 from framework.report.words import headline
 from framework.research import compare_models
 from framework.testing.holysheep import HolySheepServer, Scripted
 from framework.times import HOUR, parse_time
+from tests.made_result import make
 from tests.market_frames import T0, candles
 from tests.test_report import words
 
@@ -124,45 +124,6 @@ def test_calibration_is_that_of_a_naive_twin(asked: Result) -> None:
     assert sum(row[2] for row in asked.calibration["all"]["bins"]) == len(every)
 
 
-def test_figures_of_calibration_worked_out_by_hand() -> None:
-    found = reliability.judged([0.7, 0.7, 0.9, 0.6], [True, False, True, False])
-    assert found["brier"] == pytest.approx((0.09 + 0.49 + 0.01 + 0.36) / 4)
-    assert (found["constant"], found["skill"]) == (0.25, pytest.approx(1 - 0.2375 / 0.25))
-    assert found["gap"] == pytest.approx((2 * 0.2 + 0.1 + 0.6) / 4)
-    assert [row[:4] for row in found["bins"]] == [[0.6, 0.7, 1, 0.6], [0.7, 0.8, 2, 0.7], [0.9, 1.0, 1, 0.9]]
-    assert reliability.judged([1.0], [True])["bins"][0][:2] == [0.9, 1.0]
-    # Wilson's interval of 8 of 10, as in Newcombe (1998) and every table
-    assert reliability.wilson(0.8, 10) == (pytest.approx(0.4902, abs=5e-5), pytest.approx(0.9433, abs=5e-5))
-    assert math.isnan(reliability.judged([], [])["brier"])
-
-
-def test_the_bootstrap_has_the_variance_that_theory_gives_it(seed: int) -> None:
-    """Politis and Romano (1994): the variance of the mean, given the data, is a sum of autocovariances."""
-    rng, n = np.random.default_rng(seed), 400
-    noise = rng.normal(size=n)
-    series = np.empty(n)
-    series[0] = noise[0]
-    for i in range(1, n):
-        series[i] = 0.6 * series[i - 1] + noise[i]
-    p = 1.0 / block_length(n)
-    centred, lags = series - series.mean(), np.arange(1, n)
-    around = [float(np.mean(centred * np.roll(centred, -i))) for i in range(n)]
-    weights = (1 - lags / n) * (1 - p) ** lags
-    theory = (around[0] + 2.0 * float(np.dot(weights, around[1:]))) / n
-    drawn = draws_of(series, [means])[0]
-    assert drawn.shape == (DRAWS,)
-    assert drawn.var() == pytest.approx(theory, rel=0.2)  # its error is 4.5 % (√(2 / 1,000))
-    low, high = intervals(series, [means])[0]
-    assert low < series.mean() < high
-    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(theory), rel=0.2)
-    assert theory > 1.5 * around[0] / n  # dependence widens it: draws of single values would not see it
-    rows = resample(50, 5.0, 400, rng)
-    follows = (np.diff(rows, axis=1) % 50) == 1
-    assert follows.mean() == pytest.approx(0.8 + 0.2 / 50, abs=0.01)  # a block goes on with 1 - 1 / length
-    assert np.unique(rows).tolist() == list(range(50))
-    assert intervals(series[:9], [means]) == [(pytest.approx(math.nan, nan_ok=True),) * 2]
-
-
 def test_both_sides_of_the_cutoff(asked: Result, tmp_path: Path) -> None:
     split = asked.split
     assert split is not None
@@ -229,11 +190,15 @@ def test_a_shuffle_moves_answers_and_nothing_else(asked: Result, seed: int) -> N
     assert mixed["entry"][ok] == pytest.approx(closes, rel=1e-6)
 
 
+READ = T0 + 200 * HOUR  # until when the seer may have read the news
+
+
 class Seer:
     """A model that knows the next four hours and is paid for it."""
 
     name = model = "seer"
     stand_in = False
+    knows_until = 2**62  # what comes later it guesses
 
     def __init__(self, seen: Market, cost: float = 0.0, latency_ns: int = 0) -> None:
         self.seen, self.cost, self.latency_ns = seen, cost, latency_ns
@@ -244,13 +209,15 @@ class Seer:
     def one(self, prompt: Prompt) -> Decision:
         price, later = reliability.prices_at(self.seen, 0, [prompt.ts, prompt.ts + 4 * HOUR])
         side = 1 if later > price else -1
+        if prompt.ts >= self.knows_until:
+            side = (-1, 1)[prompt.ts // HOUR // 4 * 2_654_435_761 % 2**32 >> 31]
         signal = TradingSignal.model_validate(
             {"regime": "ranging", "direction": "long" if side > 0 else "short", "confidence": 0.9,
              "reasoning": "<b>seen</b>", "suggested_entry": price, "stop_loss": price * (1 - 0.2 * side),
              "take_profit": price * (1 + 0.2 * side), "position_size_pct": 0.3}
         )  # fmt: skip
         return Decision(prompt.ts, 0, self.latency_ns, "ok", signal, signal.reasoning, self.cost,
-                        int(prompt.ts < T0 + 200 * HOUR), "k", (), (), "seer")  # fmt: skip
+                        int(prompt.ts < READ), "k", (), (), "seer")  # fmt: skip
 
 
 @cache
@@ -271,7 +238,7 @@ def seen(**options: Any) -> Result:
     return backtest(Asks, drifting(), analyst=Seer(drifting(), **options), **free)  # type: ignore[arg-type]
 
 
-def test_profit_falls_with_what_answers_cost_and_how_late_they_come() -> None:
+def test_profit_falls_with_what_answers_cost_and_how_late_they_come(tmp_path: Path) -> None:
     by_cost = [seen(cost=cost).metrics["final_equity"] for cost in (0.0, 1.0, 4.0)]
     assert by_cost[0] > by_cost[1] > by_cost[2]
     assert 120.0 < by_cost[0] - by_cost[1] < 120.0 * by_cost[0] / 10_000.0  # 120 answers, and what they earn
@@ -279,9 +246,45 @@ def test_profit_falls_with_what_answers_cost_and_how_late_they_come() -> None:
     by_delay = [one.metrics["final_equity"] for one in late]
     assert sorted(by_delay, reverse=True) == by_delay
     assert by_delay[0] > 1.2 * by_delay[-1]
+    late[1].save(tmp_path / "x")
+    assert not late[1].has_baselines  # without a page nothing is run again
     rows = {row["name"]: row for row in late[1].baselines or ()}
     assert rows["latency 0"]["total_return"] > rows["run"]["total_return"] > rows["shuffled"]["high"]
     assert (late[1].calibration or {})["all"]["right"] == 1.0
+
+
+def test_a_model_that_remembers_is_caught() -> None:
+    """Perfect before its cutoff, guessing after: the headline is the guessing, and the difference is told."""
+    planted, honest = Seer(drifting()), Seer(drifting())
+    planted.knows_until = READ
+    split = (result := backtest(Asks, drifting(), analyst=planted)).split  # type: ignore[arg-type]
+    assert split is not None
+    assert (split["boundary"], split["before"]["right"]) == (READ, 1.0)
+    assert split["after"]["right_low"] < 0.5 < split["after"]["right_high"]
+    assert split["decay_low"] > 0.0
+    assert "what the model remembers may be why" in model.reading(split)
+    assert model.percent(split["after"]["total_return"]) in headline(result)
+    assert model.percent(result.metrics["total_return"]) not in headline(result)
+    same = backtest(Asks, drifting(), analyst=honest).split  # type: ignore[arg-type]
+    assert same is not None
+    assert "no sign of memory" in model.reading(same)
+
+
+def test_hostile_text_stays_text_and_a_row_that_fails_says_why(tmp_path: Path) -> None:
+    bad = "<script>document.title='PWNED'</script>"
+    asked = make(reasoning=[bad] * 30).decisions
+    rows = [{"name": bad, "problem": bad}, {"name": "hold", "total_return": 0.5, "trades": 0}]
+    result = make(
+        decisions=asked, baselines=rows, calibration={"all": reliability.judged([0.7] * 30, [True] * 30)},
+        manifest={**make().manifest, "analyst": {"model": bad, "stand_in": False}},
+    )  # fmt: skip
+    text = result.report(tmp_path).read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "could not be run: &lt;script&gt;" in text
+    assert "Decisions of &lt;script&gt;" in text
+    assert bad in result.table()
+    saved = Result.load(result.save(tmp_path / "x"))
+    assert repr((saved.baselines, saved.calibration)) == repr((rows, result.calibration))
 
 
 def test_a_stand_in_has_a_short_section_and_no_claim() -> None:
