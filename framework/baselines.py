@@ -82,10 +82,10 @@ def shuffled(signals: Rows, market: Market, seed: int) -> Rows:
 
 
 def holding(plan: Plan) -> Tables:
-    """Return the run that puts all equity into the first instrument at once and keeps it."""
+    """Return the run that puts all equity into the first instrument and keeps it; no `Risk` holds it back."""
     from framework.script import Script
 
-    quiet = with_signals(plan, np.zeros(0, SIGNAL))
+    quiet = replace(with_signals(plan, np.zeros(0, SIGNAL)), risk=None)
     market = quiet.market
     orders = pl.DataFrame(
         {"ts": [market.start], "instrument": [market.instruments[0].id], "side": ["buy"],

@@ -49,6 +49,8 @@ def calls(decisions: pl.DataFrame, market: Market) -> pl.DataFrame:
             continue
         times = np.unique(rows["ts"].to_numpy())
         shown = prices_at(market, k, np.append(times, max(market.stop, int(times[-1]))))
+        if market.stop <= times[-1]:
+            shown[-1] = NAN  # nothing comes after the last question
         at = np.searchsorted(times, rows["ts"].to_numpy())
         side = rows["direction"].replace_strict(DIRECTIONS, default=0.0, return_dtype=pl.Float64).to_numpy()
         move = side * (shown[at + 1] / shown[at] - 1.0)

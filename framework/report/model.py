@@ -31,7 +31,7 @@ ROWS = {  # name in `Result.baselines`: label and what it is
 }
 CALLS = ("Move of a call", "Until the next question, in its favour, before costs.")
 SPLIT = (  # of one side of the cutoff: figure, label, what it is
-    ("total_return", "Total return", "From the equity held at the cutoff."),
+    ("total_return", "Total return", "Of the account on that side."),
     ("sharpe", "Sharpe ratio", "Of daily returns, × √365."),
     ("max_drawdown", "Max drawdown", "From a peak on that side."),
     ("trades", "Trades", "Entered on that side."),
@@ -151,8 +151,8 @@ def sides(run: Run) -> dict[str, Any] | None:
         return None
     there = [name for name in SIDES if split[name]]
     heads = [
-        {"name": f"{name.capitalize()} the cutoff", "text": f"{when(split[name]['first'])[:10]} to "
-         f"{when(split[name]['last'])[:10]}, {split[name]['decisions']:,} decisions"}
+        (f"{name.capitalize()} the cutoff", f"{split[name]['decisions']:,} decisions",
+         f"{when(split[name]['first'])[:10]} to {when(split[name]['last'])[:10]}")
         for name in there
     ]  # fmt: skip
     rows = [
@@ -194,9 +194,16 @@ def lines(run: Run) -> list[str]:
         right = f"{percent(calls['right'])} of {calls['n']:,} calls right"
         found.append(f"confidence ({which}): {right}, {skill}")
     if run.has_baselines:
-        rows = [f"{row['label'].lower()} {row['problem'] or row['values'][0]}" for row in baseline_rows(run)]
-        of = "return after the cutoff" if after_cutoff(run) else "total return"
-        found += [f"beside: {of} of {', '.join(rows)}"] if rows else []
+        found += beside(baseline_rows(run), "After the cutoff" if after_cutoff(run) else "Decided otherwise")
+    return found
+
+
+def beside(rows: list[dict[str, Any]], head: str) -> list[str]:
+    """Return the first three figures of the baselines as lines of text."""
+    found = [f"  {head:<20}{'return':>12}{'Sharpe':>10}{'drawdown':>12}"] if rows else []
+    for row in rows:
+        cells = "".join(f"{text:>{wide}}" for text, wide in zip(row["values"], (12, 10, 12), strict=False))
+        found.append(f"  {row['label']:<20}{compare.visible(row['problem']) or cells}")
     return found
 
 
@@ -231,7 +238,7 @@ def reliability(calls: Mapping[str, Any], which: str) -> Figure:
     upper.set_title(f"{calls['n']:,} calls, {which}")
     upper.set_ylabel("% right")
     upper.set_ylim(0.0, 1.0)
-    upper.legend(loc="upper left")
+    upper.legend(loc="lower left")
     lower.bar(bins[:, 0], bins[:, 2], width=0.092, align="edge", color=BLUE, linewidth=0.0)
     lower.set_xlim(low - 0.02, 1.02)
     lower.set_xlabel("stated confidence (%)")

@@ -30,8 +30,8 @@ def table(run: Run, folder: Path | None = None) -> str:
     named = used.items() if len(same) > 1 else [("fees", text) for text in same]
     lines += [f"{visible(name)}: {text}" for name, text in named]
     if said := words.decided(run):
-        lines += [f"decisions: {said}", *model.lines(run)]
-    lines += ["", *_figures(run), ""]
+        lines.append(f"decisions: {said}")
+    lines += ["", *_figures(run), "", *model.lines(run)]
     lines += [f"note: {visible(note)}" for note in words.notes(run)]
     lines.append(f"fingerprint {visible(run.fingerprint)}")
     if folder is not None:
@@ -52,7 +52,7 @@ def _figures(run: Run) -> list[str]:
     if words.in_sample_only(run):
         lines = [f"  {words.NO_HEADLINE.capitalize()}; figures in-sample:"]
     elif words.after_cutoff(run):
-        lines = ["  Figures of the whole run, in-sample part included:"]
+        lines = [f"  {visible(words.headline(run))}", "", "  Whole run, in-sample part included:"]
     lines += [f"  {label:<{name}}{value:>{wide}}{bound}" for label, value, bound in rows]
     if run.bounds:
         meaning = "the order of events inside each bar, assumed each way"

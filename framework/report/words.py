@@ -11,7 +11,6 @@ from framework.report import Run, compare
 from framework.report.compare import MISSING, cost, flat, number, show, span, visible, when
 
 HEADLINE = ("total_return", "cagr", "sharpe", "max_drawdown", "trades", "final_equity")
-OF_MODEL = (*HEADLINE[:-1], "decision_coverage")
 SHORT = ("total_return", "fill_rate", "maker_share", "max_drawdown", "trades", "final_equity")
 SHORTEST = 2 * 86_400 * 10**9  # ns; a shorter run on ticks has no yearly figure worth a headline
 NO_HEADLINE = "no out-of-sample decision"
@@ -77,7 +76,9 @@ def remembers(run: Run) -> bool:
 
 def headline_names(run: Run) -> tuple[str, ...]:
     """Return the metrics of the headline."""
-    names = SHORT if is_short(run) else OF_MODEL if is_model(run) and run.decisions.height else HEADLINE
+    names = SHORT if is_short(run) else HEADLINE
+    if is_model(run) and run.decisions.height:
+        names = (*names[:-1], "decision_coverage")
     after = after_cutoff(run)
     return tuple(name for name in names if after is None or name in after)
 

@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.research.models import compare_models
     from framework.research.proofs import Proof, check_lookahead
     from framework.research.sweep import sweep
 
-_HOME = {"Proof": "proofs", "check_lookahead": "proofs"}
+_HOME = {"Proof": "proofs", "check_lookahead": "proofs", "compare_models": "models"}
 
-__all__ = ["Proof", "check_lookahead", "sweep"]
+__all__ = ["Proof", "check_lookahead", "compare_models", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
