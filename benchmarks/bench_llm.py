@@ -200,7 +200,7 @@ def sweep_words(row: dict[str, Any]) -> str:
     wall = {name: f"{row[f'{name}_s']:.2f} s ({row[f'{name}_cpu_s']:.2f} CPU s)" for name in SWEEPS}
     return (
         f"sweep of {row['points']} points over {row['questions']:,} questions ({due:,} decisions due): cold "
-        f"{row['cold_calls']:,} upstream calls, {wall['cold']}; warm {row['warm_calls']} calls, {wall['warm']}; "
+        f"{row['cold_calls']:,} upstream calls, {wall['cold']}; warm {row['warm_calls']}, {wall['warm']}; "
         f"strict replay without a server {wall['replay']}; its columns in the market {wall['columns']}, "
         f"{rate:,.0f} points/s"
     )
