@@ -18,6 +18,7 @@ SOURCES = {"from cassette.jsonl": llm_made.CASSETTE, "from cassette.jsonl.gz": l
            "from the store": llm_made.STORE}  # fmt: skip
 QUESTIONS = 2_880  # 30 days, one each 15 minutes
 GRID = {"min_confidence": [0.5 + 0.02 * k for k in range(20)], "max_share": [0.05 * k for k in range(1, 11)]}
+SWEEPS = ("cold", "warm", "replay", "columns")
 THINKS = 0.5  # s a reply takes
 IN_FLIGHT = {8: 80, 32: 640}  # concurrency: questions
 GOALS = (  # part, field, limit, words, the larger the better
@@ -88,9 +89,9 @@ def sweep(count: int = QUESTIONS, grid: dict[str, list[float]] = GRID) -> dict[s
     feed, took, prints = llm_made.market(count), dict[str, float](), set[tuple[str, ...]]()
 
     def once(name: str, market: Any, **options: Any) -> None:
-        start = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         table = run(llm_made.Quarterly, market, **grid, **options)
-        took[name] = time.perf_counter() - start
+        took[f"{name}_s"], took[f"{name}_cpu_s"] = time.perf_counter() - wall, time.process_time() - cpu
         prints.add(tuple(table["fingerprint"]))
 
     def asked(name: str, place: str, mode: str) -> None:
@@ -111,8 +112,7 @@ def sweep(count: int = QUESTIONS, grid: dict[str, list[float]] = GRID) -> dict[s
         once("columns", signals)
     points = math.prod(map(len, grid.values()))
     assert len(prints) == 1, "a sweep is not as another"
-    seconds = {f"{name}_s": value for name, value in took.items()}
-    return {"points": points, "questions": count, "cold_calls": calls, "warm_calls": more, **seconds}
+    return {"points": points, "questions": count, "cold_calls": calls, "warm_calls": more, **took}
 
 
 def recording(plan: dict[int, int] = IN_FLIGHT, thinks: float = THINKS) -> dict[str, Any]:
@@ -197,11 +197,12 @@ def question_words(row: dict[str, float]) -> str:
 def sweep_words(row: dict[str, Any]) -> str:
     """Say what a sweep costs, cold, warm, and without asking at all."""
     due, rate = row["points"] * row["questions"], row["points"] / row["columns_s"]
+    wall = {name: f"{row[f'{name}_s']:.2f} s ({row[f'{name}_cpu_s']:.2f} CPU s)" for name in SWEEPS}
     return (
         f"sweep of {row['points']} points over {row['questions']:,} questions ({due:,} decisions due): cold "
-        f"{row['cold_calls']:,} upstream calls and {row['cold_s']:.1f} s, warm {row['warm_calls']} calls and "
-        f"{row['warm_s']:.2f} s, strict replay without a server {row['replay_s']:.2f} s, its columns in the "
-        f"market {row['columns_s']:.2f} s ({rate:,.0f} points/s)"
+        f"{row['cold_calls']:,} upstream calls, {wall['cold']}; warm {row['warm_calls']}, {wall['warm']}; "
+        f"strict replay without a server {wall['replay']}; its columns in the market {wall['columns']}, "
+        f"{rate:,.0f} points/s"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from framework import Instrument, Market, market_brief
+from framework import Instrument, Market, compiled, market_brief
 from framework.jit import cache_root
 from framework.llm.decision import Prompt
 from framework.llm.record import SCHEMA
@@ -33,6 +33,7 @@ WHAT = Instrument("binance-futures:MADE", "linear", 0.01, 0.001)
 CASSETTE, PACKED, STORE = "cassette.jsonl", "cassette.jsonl.gz", "store"
 
 
+@compiled
 class Quarterly(RegimeTrader):
     """The example, asked at every close of a 15-minute bar."""
 
