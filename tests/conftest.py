@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Of `-n auto`: two processes for the whole suite; chosen files run in one, which loads kernels once."""
-    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+    return 2 if all(map(os.path.isdir, config.args)) else 0
 
 
 @pytest.fixture(scope="session")

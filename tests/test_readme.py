@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from framework.cli import main
+from framework.llm import store
 from framework.testing import HolySheepServer, TardisServer
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +93,8 @@ def test_commands_run_in_order(
         (desk / "ticks" / source.name).symlink_to(source)
     monkeypatch.chdir(desk)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "cache"))  # the loopback's answers stay here
+    monkeypatch.setattr(store, "VARIABLE", "SHEEPFOLD_ANSWERS")  # the loopback's answers stay here, while
+    monkeypatch.setenv("SHEEPFOLD_ANSWERS", str(desk / "cache"))  # the compiled code is where it always is
     monkeypatch.setenv("SHEEPFOLD_STORE", str(desk / "store"))
     with HolySheepServer() as server, TardisServer() as tardis:
         for name, value in (server.environment | tardis.environment).items():

@@ -124,7 +124,7 @@ def test_a_refusal_at_the_door_is_told_at_once(data_dir: Path) -> None:
 @pytest.mark.parametrize("side", ["url", "http_url"])
 def test_a_replay_that_breaks_is_an_error(data_dir: Path, end: str, side: str) -> None:
     with MachineServer(basic(data_dir), plan=[Play(40, end)]) as server:
-        stream = open_stream(server, url=getattr(server, side), timeout="300ms", **DAY)
+        stream = open_stream(server, url=getattr(server, side), timeout="1s", **DAY)
         with stream, pytest.raises(VenueError, match=r"the replay broke after 40 messages.*start it again"):
             list(stream)
         assert stream.stats.messages == 40
