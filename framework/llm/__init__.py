@@ -9,9 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.llm.budget import Budget
     from framework.llm.cassette import merge, read_cassette, verify, write_cassette
     from framework.llm.client import HolySheep
     from framework.llm.decision import Decision, Prompt, signal_rows
+    from framework.llm.journal import read_journal
+    from framework.llm.planned import Planned, RecordedAnalyst
     from framework.llm.prompt import Brief, make_brief, render
     from framework.llm.replay import CassetteAnalyst
     from framework.llm.rules import Rules
@@ -19,17 +22,18 @@ if TYPE_CHECKING:
     from framework.llm.store import Store
 
 _HOME = {
-    "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision", "HolySheep": "client",
-    "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store", "TradingSignal": "signal",
-    "make_brief": "prompt", "merge": "cassette", "parse": "signal",
-    "read_cassette": "cassette", "render": "prompt",
-    "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
+    "Brief": "prompt", "Budget": "budget", "CassetteAnalyst": "replay", "Decision": "decision",
+    "HolySheep": "client", "Parsed": "signal", "Planned": "planned", "Prompt": "decision",
+    "RecordedAnalyst": "planned", "Rules": "rules", "Store": "store", "TradingSignal": "signal",
+    "make_brief": "prompt", "merge": "cassette", "parse": "signal", "read_cassette": "cassette",
+    "read_journal": "journal", "render": "prompt", "signal_rows": "decision", "verify": "cassette",
+    "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
-    "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
-    "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render", "signal_rows", "verify",
-    "write_cassette",
+    "Brief", "Budget", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Planned", "Prompt",
+    "RecordedAnalyst", "Rules", "Store", "TradingSignal", "make_brief", "merge", "parse", "read_cassette",
+    "read_journal", "render", "signal_rows", "verify", "write_cassette",
 ]  # fmt: skip
 
 
