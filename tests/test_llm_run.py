@@ -48,6 +48,7 @@ class Obeys(Strategy):
     """One order for each signal that comes."""
 
     ask_every = "1h"
+    compiled = False  # two hundred bars do not pay for it
 
     def ask(self, view):
         return market_brief(view)
@@ -66,7 +67,7 @@ def flat(hours: int) -> Market:
     return Market.from_candles(frame, ID, "1h", "open")
 
 
-def test_no_exception_and_no_order_but_from_a_valid_reply(bench: Bench) -> None:
+def test_no_exception_and_no_order_but_from_a_valid_reply(warm: None, bench: Bench) -> None:
     plan, seen, asked = rows(), dict[str, int](), Counter[int]()
 
     def answer(body: dict[str, Any]) -> Scripted:

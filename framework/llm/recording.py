@@ -144,10 +144,12 @@ class Recording:
             if isinstance(outcome, Exception):
                 self._pay(key, [], outcome)
                 return self._note(key, outcome)
-            self._pay(key, outcome.turns, outcome.error)
-            if outcome.error is not None and not _is_refusal(outcome.error):
-                return self._note(key, outcome.error)
-            self._store(key, outcome.turns)
+            try:
+                if outcome.error is not None and not _is_refusal(outcome.error):
+                    return self._note(key, outcome.error)
+                self._store(key, outcome.turns)
+            finally:  # after it is stored: what was paid is not lost with the ledger
+                self._pay(key, outcome.turns, outcome.error)
         except FrameworkError as error:
             return error
         finally:
