@@ -100,6 +100,15 @@ def test_an_empty_answer_steps_down_and_was_paid(serve: Serve) -> None:
     assert ladder.decide(wire, body_of)[0] == "json_schema"  # cut off is an answer too
 
 
+def test_what_was_paid_on_the_way_is_told_by_an_error_too(serve: Serve) -> None:
+    empty = Scripted("", usage={"prompt_tokens": 9, "completion_tokens": 1})
+    _, wire = serve([empty, Scripted(status=503)], retries=0)
+    with pytest.raises(Unanswered) as info:
+        ladder.decide(wire, body_of)
+    tries = info.value.tries
+    assert (tries.attempts, tries.faults, tries.lost) == (2, ("empty answer", "HTTP 503"), (empty.usage,))
+
+
 def test_what_the_bottom_refuses_is_the_error(serve: Serve) -> None:
     said = iter(("no schema", "no object", "content filter"))
     server, wire = serve(lambda body: Scripted(next(said), status=400))

@@ -14,7 +14,7 @@ from framework.records import DIRECTIONS, REGIMES
 
 if TYPE_CHECKING:
     from framework.llm.record import Record, Reply
-    from framework.llm.wire import Refused, Sent, Wire
+    from framework.llm.wire import Sent, Tries, Wire
 
 RUNGS = ("json_schema", "json_object", "text")
 STEPS_DOWN = frozenset({400, 415, 422, 500})  # 500 only when it comes twice: some servers say it for a schema
@@ -75,23 +75,32 @@ def decide(wire: Wire, body_of: Callable[[str], Record]) -> tuple[str, Sent]:
     Raises
     ------
     Unanswered, Refused, VenueError
-        As `Wire.send`.
+        As `Wire.send`; `tries` of the first two are those of all rungs.
     """
-    from framework.llm.wire import Refused
+    from framework.llm.wire import Refused, Tries, Unanswered
 
-    passed: list[Refused | Sent] = []
-    for rung in RUNGS[:-1]:
+    above = Tries()
+    for rung in RUNGS:
+        is_last = rung == RUNGS[-1]
         try:
-            sent = wire.send(body_of(rung), may_step=True)
-        except Refused as error:
-            if error.status not in STEPS_DOWN:
+            sent = wire.send(body_of(rung), may_step=not is_last)
+        except (Refused, Unanswered) as error:
+            error.tries = above = _sum(above, error.tries)
+            if is_last or not (isinstance(error, Refused) and error.status in STEPS_DOWN):
                 raise
-            passed.append(error)
+            if error.status != 500:  # those are faults already
+                above.faults += (f"HTTP {error.status}",)
             continue
-        if not is_empty(sent.reply):
-            return rung, _with(passed, sent)
-        passed.append(sent)
-    return RUNGS[-1], _with(passed, wire.send(body_of(RUNGS[-1])))
+        if is_last or not is_empty(sent.reply):
+            break
+        used = (sent.reply.usage,) if sent.reply.usage else ()
+        took = Tries(sent.attempts, sent.waited_ns + sent.latency_ns, (*sent.faults, "empty answer"),
+                     sent.lost + used)  # fmt: skip
+        above = _sum(above, took)
+    whole = _sum(above, Tries(sent.attempts, sent.waited_ns, sent.faults, sent.lost))
+    return rung, replace(
+        sent, attempts=whole.attempts, waited_ns=whole.waited_ns, faults=whole.faults, lost=whole.lost
+    )
 
 
 def is_empty(reply: Reply) -> bool:
@@ -99,20 +108,9 @@ def is_empty(reply: Reply) -> bool:
     return reply.finish_reason == "stop" and not (reply.text.strip() or reply.tool_calls or reply.problem)
 
 
-def _with(passed: list[Refused | Sent], last: Sent) -> Sent:
-    """Return `last` with what the rungs above it took."""
-    from framework.llm.wire import Sent
+def _sum(one: Tries, other: Tries) -> Tries:
+    """Return what both took."""
+    from framework.llm.wire import Tries
 
-    attempts, waited = last.attempts, last.waited_ns
-    faults, lost = [*last.faults], [*last.lost]
-    for one in reversed(passed):
-        tries = one if isinstance(one, Sent) else one.tries
-        attempts, waited = attempts + tries.attempts, waited + tries.waited_ns
-        if not isinstance(one, Sent):
-            faults[:0] = [*tries.faults, *([f"HTTP {one.status}"] if one.status != 500 else [])]
-            lost[:0] = tries.lost
-        else:
-            waited += one.latency_ns
-            faults[:0] = [*one.faults, "empty answer"]
-            lost[:0] = [*one.lost, *([one.reply.usage] if one.reply.usage else [])]
-    return replace(last, attempts=attempts, waited_ns=waited, faults=tuple(faults), lost=tuple(lost))
+    return Tries(one.attempts + other.attempts, one.waited_ns + other.waited_ns, one.faults + other.faults,
+                 one.lost + other.lost)  # fmt: skip

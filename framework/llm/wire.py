@@ -181,7 +181,6 @@ class Wire:
         start, tries = time.perf_counter_ns(), Tries()
         text = canonical(streamed.asked(body) if self.stream else body)
         tokens = len(text) // BYTES_PER_TOKEN + int(body.get("max_tokens") or 0)
-        retries = max(self.retries, 1) if may_step else self.retries
         try:
             while True:
                 is_late = self._take_turn(tokens) > 0.0 or tries.attempts > 0
@@ -190,9 +189,10 @@ class Wire:
                     reply, elapsed = self._attempt(text)
                 except _Retry as fault:
                     tries.faults, tries.lost = (*tries.faults, str(fault)), tries.lost + fault.lost
-                    if may_step and tries.faults.count("HTTP 500") == 2:
+                    is_500 = may_step and str(fault) == "HTTP 500"
+                    if is_500 and tries.faults.count("HTTP 500") == 2:
                         raise Refused(500, "HolySheep answers HTTP 500, twice") from None
-                    self._wait(fault, tries.attempts, retries)
+                    self._wait(fault, tries.attempts, max(self.retries, int(is_500)))
                     continue
                 waited = time.perf_counter_ns() - start - elapsed if is_late else 0
                 return Sent(reply, elapsed, waited, tries.attempts, tries.faults, tries.lost)
