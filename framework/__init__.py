@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from framework.data.tardis_csv import from_tardis
     from framework.errors import FrameworkError
     from framework.instruments import Instrument
-    from framework.llm import CassetteAnalyst, HolySheep, Rules, TradingSignal
+    from framework.llm import AsOf, CassetteAnalyst, HolySheep, Rules, TradingSignal
     from framework.market import Market, View
     from framework.market_book import BookView, book_at
     from framework.options import Costs, Fills, Latency, Risk
-    from framework.questions import market_brief
+    from framework.questions import market_brief, portfolio_brief
     from framework.replies import Replies
     from framework.research.fidelity import fidelity
     from framework.research.proofs import check_lookahead
@@ -29,18 +29,21 @@ if TYPE_CHECKING:
     from framework.testing.rehearsal import check_strategy
 
 _HOME = {
-    "BookView": "market_book", "CassetteAnalyst": "llm", "Costs": "options", "Fills": "options",
-    "FrameworkError": "errors", "HolySheep": "llm", "Instrument": "instruments", "Latency": "options",
+    "AsOf": "llm", "BookView": "market_book", "CassetteAnalyst": "llm", "Costs": "options",
+    "Fills": "options", "FrameworkError": "errors", "HolySheep": "llm",
+    "Instrument": "instruments", "Latency": "options",
     "Market": "market", "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy",
     "TradingSignal": "llm", "UNSET": "strategy", "View": "market", "backtest": "backtest",
     "book_at": "market_book", "check_lookahead": "research.proofs",
     "check_strategy": "testing.rehearsal", "compiled": "strategy", "fidelity": "research.fidelity",
     "from_tardis": "data.tardis_csv", "load": "data.loading", "market_brief": "questions",
-    "Replies": "replies", "replay_orders": "backtest", "sweep": "research.sweep",
+    "portfolio_brief": "questions", "Replies": "replies", "replay_orders": "backtest",
+    "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
     "UNSET",
+    "AsOf",
     "BookView",
     "CassetteAnalyst",
     "Costs",
@@ -66,6 +69,7 @@ __all__ = [
     "from_tardis",
     "load",
     "market_brief",
+    "portfolio_brief",
     "replay_orders",
     "sweep",
 ]  # fmt: skip

@@ -138,6 +138,16 @@ Workers = Annotated[int | None, typer.Option(help="Threads; default one for each
 Best = Annotated[str, typer.Option(metavar="COLUMN", help="What the printed rows are ordered by.")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Default results/<class>-<fingerprint8>.")]
 Table = Annotated[Path | None, typer.Option(metavar="FILE", help="Write every row: .csv or .parquet.")]
+ProbeTests = Annotated[
+    str | None, typer.Option("--tests", metavar="NAMES", help="Of masked,mirrored,shuffled,deletion,"
+                             "samples,recall,reidentify; default all.")
+]  # fmt: skip
+ProbeSamples = Annotated[int, typer.Option("--samples", help="How often each question is asked as it is.")]
+ProbeLimit = Annotated[int, typer.Option("--limit", help="Questions looked at, evenly over the market.")]
+ProbeBudget = Annotated[
+    float | None, typer.Option("--budget", metavar="USD", help="Refuse a probe that may cost more.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask without asking you first.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="No page, no picture.")]
 
 
@@ -200,6 +210,23 @@ def check(
     from framework.cli_sweep import run_check
 
     return run_check(Job.of(given), cuts, scrambles, as_json)
+
+
+@app.command()
+def probe(
+    strategy: File, params: Params = None, market: MarketText = None, instrument: InstrumentText = None,
+    interval: Interval = None, stamp: Stamp = None, unit: Unit = None, time: Time = None,
+    start: Start = None, stop: Stop = None, streams: Streams = None, store: StoreFolder = None,
+    latency: LatencyText = None, seed: Seed = 0, model: Model = None, record: Record = False,
+    cassette: Cassette = None, tests: ProbeTests = None, samples: ProbeSamples = 3, limit: ProbeLimit = 40,
+    budget: ProbeBudget = None, yes: Yes = False, as_json: Json = False, debug: Debug = False,
+) -> int:  # fmt: skip
+    """Does the model read its brief, or remember the market? Asks it other versions of the questions."""
+    given = locals()
+    from framework.cli_job import Job
+    from framework.cli_probe import run_probe
+
+    return run_probe(Job.of(given), tests, samples, limit, budget, yes, as_json)
 
 
 @app.command()

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from framework.deliver import YES, deliver
 from framework.errors import ConfigError, StrategyError
 from framework.llm.decision import Decision, Prompt
+from framework.llm.facts import Facts, need_static
+from framework.llm.portfolio import with_portfolio
 from framework.llm.prompt import DEPTH_LEVELS, FLOW_TRADES, Book, Brief, Trades, make_brief
 from framework.market import Market, View
 from framework.market_view import TICK_BARS
@@ -83,7 +85,9 @@ def _number(signal: Any, name: str) -> float:
     return math.nan if value is None else float(value)
 
 
-def market_brief(view: View, instrument: int = 0, interval: str | int | None = None) -> Brief:
+def market_brief(view: View, instrument: int = 0, interval: str | int | None = None, *,
+                 facts: Facts | None = None, instructions: str | None = None,
+                 version: str | None = None) -> Brief:
     """Return the market brief of one instrument as known at `view.now`, with its book and trades.
 
     Parameters
@@ -95,6 +99,13 @@ def market_brief(view: View, instrument: int = 0, interval: str | int | None = N
     interval
         Which bars; default those of the class's `bars`, else the finest. One that was not loaded is built
         from the finest.
+    facts
+        name -> AsOf(value, known_ts): numbers or short texts of the strategy's own; refused by name and time
+        when known only later.
+    instructions
+        Text added to the system message; the same at every question.
+    version
+        Name of this wording, for tables; the model does not see it.
     """
     last = view.bars(1, interval, instrument)
     length = (
@@ -107,8 +118,18 @@ def market_brief(view: View, instrument: int = 0, interval: str | int | None = N
     bars = view.bars(max(HISTORY, DAY // length + 2), interval, instrument)
     name = view.instruments[instrument].symbol
     return make_brief(
-        view.now, name, length, bars, book=_levels(view, instrument), trades=_trades(view, instrument)
-    )
+        view.now, name, length, bars, book=_levels(view, instrument), trades=_trades(view, instrument),
+        facts=facts, instructions=instructions, version=version,
+    )  # fmt: skip
+
+
+def portfolio_brief(view: View, broker: Any, instrument: int = 0, interval: str | int | None = None,
+                    **more: Any) -> Brief:
+    """Return the market brief with what `broker` holds: position, entry, gain, share of equity, open orders.
+
+    Takes what `market_brief` takes. Such questions depend on the path of the run and are asked one by one.
+    """
+    return with_portfolio(market_brief(view, instrument, interval, **more), broker.at(instrument))
 
 
 def _levels(view: View, instrument: int) -> Book | None:
@@ -159,6 +180,7 @@ def prompts_of(made: Strategy, market: Market, feed_ns: int = 0) -> list[Prompt]
     found: list[Prompt] = []
     for ts in question_times(made, market, feed_ns):
         found += as_prompts(made, made.ask(view.at(ts)), market, "ask")  # type: ignore[attr-defined]
+    need_static(found)
     return found
 
 
@@ -241,4 +263,4 @@ def told_of(
     )  # fmt: skip
 
 
-__all__ = ["Answers", "answers", "market_brief"]
+__all__ = ["Answers", "answers", "market_brief", "portfolio_brief"]

@@ -26,7 +26,7 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     "script script_frame manifest plan run backtest deliver desk",
     6: "research testing",
     7: "samples cli cli_ask cli_cassette cli_data cli_data_check cli_data_download cli_data_live "
-    "cli_data_store cli_job cli_run cli_show cli_strategy cli_sweep __main__ __init__",
+    "cli_data_store cli_job cli_probe cli_run cli_show cli_strategy cli_sweep __main__ __init__",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 SIBLINGS = (  # files of one floor that are one room

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from framework.llm.cassette import diff, merge, prune, read_cassette, verify, write_cassette
     from framework.llm.client import HolySheep
     from framework.llm.decision import Decision, Prompt, signal_rows
+    from framework.llm.facts import AsOf
     from framework.llm.prompt import Brief, make_brief, render
     from framework.llm.replay import CassetteAnalyst
     from framework.llm.rules import Rules
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from framework.llm.store import Store
 
 _HOME = {
-    "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision", "HolySheep": "client",
-    "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store", "TradingSignal": "signal",
-    "diff": "cassette", "make_brief": "prompt", "merge": "cassette", "parse": "signal",
-    "prune": "cassette",
+    "AsOf": "facts", "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision",
+    "HolySheep": "client", "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store",
+    "TradingSignal": "signal", "diff": "cassette", "make_brief": "prompt", "merge": "cassette",
+    "parse": "signal", "prune": "cassette",
     "read_cassette": "cassette", "render": "prompt",
     "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
-    "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
+    "AsOf", "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
     "TradingSignal", "diff", "make_brief", "merge", "parse", "prune", "read_cassette", "render",
     "signal_rows", "verify", "write_cassette",
 ]  # fmt: skip

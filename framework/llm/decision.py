@@ -17,6 +17,7 @@ from framework.records import DIRECTIONS, REGIMES, SIGNAL, SIGNAL_STATUS
 if TYPE_CHECKING:
     from framework.llm.signal import TradingSignal
 
+SIGNAL_KIND = "signal"
 _SIGNAL_FIELDS = ("entry", "stop", "target", "risk_reward")
 
 
@@ -29,12 +30,19 @@ class Prompt:
     brief: Brief
     text: str
     system: str = SYSTEM
+    kind: str = SIGNAL_KIND  # what is answered: a signal, or "recall", "reidentify" (see `recall`)
+    mask: int | None = None  # seed of the mask it is asked through
 
     @classmethod
     def of(cls, brief: Brief, instrument: int = 0) -> Prompt:
         """Return the prompt of a brief, through the one renderer."""
         system, text = render(brief)
         return cls(brief.ts, instrument, brief, text, system)
+
+    @property
+    def version(self) -> str:
+        """Name of the wording, of `market_brief(version=)`; "" when it has none."""
+        return self.brief.version
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable fields."""
@@ -45,7 +53,8 @@ class Prompt:
         """Rebuild a prompt written by `to_dict`."""
         fields = dict(row["brief"])
         fields["candles"] = tuple(tuple(candle) for candle in fields["candles"])
-        fields["features"] = tuple(tuple(pair) for pair in fields["features"])
+        for name in ("features", "facts"):
+            fields[name] = tuple(tuple(pair) for pair in fields.get(name, ()))
         return cls(**{**row, "brief": Brief(**fields)})
 
 

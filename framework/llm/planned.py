@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from framework.errors import CacheMiss
-from framework.llm.decision import Decision, Prompt
-from framework.llm.ladder import formats
+from framework.llm.decision import SIGNAL_KIND, Decision, Prompt
+from framework.llm.ladder import RUNGS, formats
 from framework.llm.prompt import when
 from framework.llm.record import Record, key_of, messages_of, missing, request_of, to_decision
 
@@ -30,7 +30,9 @@ class Way:
             "model": self.model, "messages": messages_of(prompt), "temperature": self.temperature,
             "max_tokens": self.max_tokens,
         }  # fmt: skip
-        shape = formats(self.rung)
+        # the strict schema is that of a signal
+        is_other = self.rung == RUNGS[0] and prompt.kind != SIGNAL_KIND
+        shape = formats(RUNGS[1] if is_other else self.rung)
         return body if shape is None else {**body, "response_format": shape}
 
     def request(self, prompt: Prompt) -> Record:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from framework.errors import SignalError
 from framework.llm import technical
+from framework.llm.facts import AsOf, Fact, Facts, fact_lines, known_facts, need_instructions, need_version
+from framework.llm.written import DAY_NS, fixed, need_known, need_name, percent, price_decimals, span, when
 
 TEMPLATE = "sheepfold-brief"  # id and version travel with every record; the key is the bytes themselves
 VERSION = 1
 
-DAY_NS = 86_400_000_000_000
 CANDLES, BOOK_LEVELS, TRADES = 5, 10, 50
 DEPTH_LEVELS, FLOW_TRADES = 20, 100  # the wider look at the same book and trades
 SHORT_BARS, LONG_BARS = 24, 168  # windows of realised volatility
@@ -80,10 +80,19 @@ class Brief:
     ask_total: float | None = None
     flow_pressure: float | None = None  # as buy_pressure, over the last 100 trades
     flow_trades: int = 0  # how many of these were known
+    facts: tuple[Fact, ...] = ()  # what the strategy adds
+    instructions: str = ""  # the user's own part of the system message
+    version: str = ""  # its name: metadata, not part of the text
+    position: float | None = None  # signed, base units; None = the question is about the market alone
+    entry_price: float | None = None
+    unrealised: float | None = None  # fraction of the entry, gains positive
+    equity_share: float | None = None  # value of the position / equity, signed
+    open_orders: int = 0
 
 
 def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, book: Book | None = None,
-               trades: Trades | None = None, features: Features | None = None) -> Brief:
+               trades: Trades | None = None, features: Features | None = None, facts: Facts | None = None,
+               instructions: str | None = None, version: str | None = None) -> Brief:
     """Build the brief of one question from as-of values.
 
     Parameters
@@ -96,6 +105,9 @@ def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, bo
     book : (ts, bids, asks), each side (levels, 2) of price and size, best first
     trades : (ts, size, side) arrays of equal length, oldest first
     features : name -> (available ts, value)
+    facts : name -> AsOf(value, known_ts), further lines of the brief
+    instructions : text added to the system message; it must be the same at every question
+    version : name of this wording; travels with the decision, the model does not see it
 
     Raises
     ------
@@ -106,41 +118,19 @@ def make_brief(ts: int, symbol: str, interval_ns: int, bars: NDArray[Any], *, bo
     rows = bars[-technical.WINDOW :]
     if len(rows) == 0:
         raise SignalError(f"{symbol}: no closed bar before {when(ts)}, so there is nothing to ask about")
-    _as_of("bar", int(rows["close_ts"].max()), ts)
+    need_known("bar", int(rows["close_ts"].max()), ts)
     close = technical.column(rows, "close")
     candles = tuple(_candle(row) for row in rows[-CANDLES:].tolist())
     price, bar_ts = candles[-1][4], candles[-1][0]
     if not (math.isfinite(float(close.sum())) and price > 0.0):
         raise SignalError(f"{symbol}: a close before {when(ts)} is not a finite price")
     return Brief(
-        ts=ts, symbol=_name(symbol), interval_ns=int(interval_ns), price=price, bar_ts=bar_ts,
+        ts=ts, symbol=need_name(symbol), interval_ns=int(interval_ns), price=price, bar_ts=bar_ts,
         change_24h=_change(bars, price, bar_ts), candles=candles, **_indicators(rows, close, price),
         **_book(book, ts), **_trades(trades, ts), features=_features(features, ts),
+        facts=known_facts(facts, ts), instructions=need_instructions(instructions),
+        version=need_version(version),
     )  # fmt: skip
-
-
-def when(ts: int) -> str:
-    """Return `2019-01-31 04:00:00 UTC` for ns since the epoch (fractions cut)."""
-    return _stamp(int(ts) // 1_000_000_000)
-
-
-@lru_cache(maxsize=8192)
-def _stamp(seconds: int) -> str:
-    return str(np.datetime64(seconds, "s")).replace("T", " ") + " UTC"
-
-
-def _as_of(name: str, known: int, ts: int) -> None:
-    if known > ts:
-        raise SignalError(
-            f"{name} of {when(known)} ({known}) is later than the question at {when(ts)} ({ts}); "
-            "give only what was known"
-        )
-
-
-def _name(text: str) -> str:
-    if not text or len(text) > 100 or not text.isprintable():
-        raise SignalError(f"name {text[:40]!r} in a brief must be 1 to 100 printable characters")
-    return text
 
 
 def _candle(row: tuple[Any, ...]) -> Candle:
@@ -182,7 +172,7 @@ def _indicators(rows: NDArray[Any], close: NDArray[np.float64], price: float) ->
 def _book(book: Book | None, ts: int) -> dict[str, Any]:
     if book is None:
         return {}
-    _as_of("book", int(book[0]), ts)
+    need_known("book", int(book[0]), ts)
     bids, asks = (np.asarray(side, dtype=np.float64).reshape(-1, 2) for side in book[1:])
     bid, ask, imbalance = _sizes(bids, asks, BOOK_LEVELS)
     bid_total, ask_total, depth_imbalance = _sizes(bids, asks, DEPTH_LEVELS)
@@ -204,7 +194,7 @@ def _trades(trades: Trades | None, ts: int) -> dict[str, Any]:
     if trades is None or len(trades[0]) == 0:
         return {}
     stamps, size, side = (np.asarray(part)[-FLOW_TRADES:] for part in trades)
-    _as_of("trade", int(stamps.max()), ts)
+    need_known("trade", int(stamps.max()), ts)
     return {
         "buy_pressure": _pressure(size[-TRADES:], side[-TRADES:]), "trade_size": float(size[-TRADES:].mean()),
         "flow_pressure": _pressure(size, side), "flow_trades": len(size),
@@ -219,31 +209,12 @@ def _pressure(size: Any, side: Any) -> float | None:
 def _features(features: Features | None, ts: int) -> tuple[tuple[str, float], ...]:
     rows = []
     for name, (known, value) in sorted((features or {}).items()):
-        _as_of(f"feature {name}", int(known), ts)
-        rows.append((_name(name), float(value)))
+        need_known(f"feature {name}", int(known), ts)
+        rows.append((need_name(name), float(value)))
     return tuple(rows)
 
 
 # ------------------------------------------------------------------------------------------------ rendering
-
-
-def fixed(value: float | None, decimals: int) -> str:
-    """Write a number with fixed decimals; `n/a` for None, never `-0.00`; non-finite is refused."""
-    if value is None:
-        return "n/a"
-    number = float(value)
-    if not math.isfinite(number):
-        raise SignalError(f"{number} cannot be written into a prompt; give a finite number or None")
-    text = format(number, f".{decimals}f")
-    return text[1:] if text[0] == "-" and not text.strip("-0.") else text
-
-
-def price_decimals(price: float) -> int:
-    """Decimals for prices near `price`: at least six significant digits."""
-    for least, decimals in ((1000.0, 2), (10.0, 4), (0.1, 6), (0.001, 8)):
-        if price >= least:
-            return decimals
-    return 12
 
 
 def render(brief: Brief) -> tuple[str, str]:
@@ -254,18 +225,14 @@ def render(brief: Brief) -> tuple[str, str]:
     SignalError
         A number is not finite.
     """
-    return SYSTEM, "\n".join([*_market_lines(brief), *_candle_lines(brief), *_flow_lines(brief)])
+    lines = [*_market_lines(brief), *_candle_lines(brief), *_flow_lines(brief)]
+    lines += [*fact_lines(brief.facts, brief.price), *_portfolio_lines(brief)]
+    return system_of(brief.instructions), "\n".join(lines)
 
 
-def _percent(value: float | None, decimals: int = 2) -> str:
-    return "n/a" if value is None else fixed(100.0 * float(value), decimals) + "%"
-
-
-def _span(ns: int) -> str:
-    for name, unit in (("d", DAY_NS), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)):
-        if ns >= unit and ns % unit == 0:
-            return f"{ns // unit}{name}"
-    return f"{ns}ns"
+def system_of(instructions: str) -> str:
+    """Return the system message."""
+    return f"{SYSTEM}\n\nInstructions of the user:\n{instructions}" if instructions else SYSTEM
 
 
 def _market_lines(brief: Brief) -> list[str]:
@@ -274,9 +241,9 @@ def _market_lines(brief: Brief) -> list[str]:
         f"Market brief {TEMPLATE} v{VERSION}",
         f"Symbol: {brief.symbol}",
         f"Time: {when(brief.ts)}",
-        f"Bars: {_span(int(brief.interval_ns))}, last closed {when(brief.bar_ts)}",
+        f"Bars: {span(int(brief.interval_ns))}, last closed {when(brief.bar_ts)}",
         f"Current price: {fixed(brief.price, places)}",
-        f"24 h change: {_percent(brief.change_24h)}",
+        f"24 h change: {percent(brief.change_24h)}",
         f"RSI(14): {fixed(brief.rsi, 2)}",
         f"MACD(12,26,9): line {fixed(brief.macd, places)}, signal {fixed(brief.macd_signal, places)}, "
         f"histogram {fixed(brief.macd_hist, places)}",
@@ -284,12 +251,14 @@ def _market_lines(brief: Brief) -> list[str]:
         f"ATR(14): {fixed(brief.atr, places)}",
         f"Trend, (EMA20 - EMA50) / ATR: {fixed(brief.trend, 3)}",
         f"Slope of EMA20 over 5 bars / ATR: {fixed(brief.slope, 3)}",
-        f"Volatility of one bar: last {SHORT_BARS} {_percent(brief.volatility, 3)}, "
-        f"last {LONG_BARS} {_percent(brief.volatility_long, 3)}",
+        f"Volatility of one bar: last {SHORT_BARS} {percent(brief.volatility, 3)}, "
+        f"last {LONG_BARS} {percent(brief.volatility_long, 3)}",
     ]
 
 
 def _candle_lines(brief: Brief) -> list[str]:
+    if not brief.candles:
+        return []
     places = price_decimals(brief.price)
     lines = [f"Last {len(brief.candles)} candles (close time UTC: open high low close volume):"]
     row = " ".join([f"%s: %.{places}f", *[f"%.{places}f"] * 3, "%.4f"])
@@ -309,16 +278,34 @@ def _flow_lines(brief: Brief) -> list[str]:
         )
     if brief.trade_size is not None:
         lines.append(
-            f"Last {TRADES} trades: buy pressure {_percent(brief.buy_pressure)}, "
+            f"Last {TRADES} trades: buy pressure {percent(brief.buy_pressure)}, "
             f"average size {fixed(brief.trade_size, 6)}"
         )
     if brief.bid_total is not None:
         lines.append(
             f"Order book, {DEPTH_LEVELS} levels: mid {fixed(brief.mid, price_decimals(brief.price))}, spread "
-            f"{_percent(brief.spread, 6)}, bid total {fixed(brief.bid_total, 4)}, ask total "
+            f"{percent(brief.spread, 6)}, bid total {fixed(brief.bid_total, 4)}, ask total "
             f"{fixed(brief.ask_total, 4)}, imbalance {fixed(brief.depth_imbalance, 3)}"
         )
     if brief.flow_trades:
-        lines.append(f"Last {brief.flow_trades} trades: buy pressure {_percent(brief.flow_pressure)}")
+        lines.append(f"Last {brief.flow_trades} trades: buy pressure {percent(brief.flow_pressure)}")
     lines.extend(f"{name}: {fixed(value, 6)}" for name, value in brief.features)
     return lines
+
+
+def _portfolio_lines(brief: Brief) -> list[str]:
+    if brief.position is None:
+        return []
+    side = "long " if brief.position > 0.0 else "short " if brief.position < 0.0 else ""
+    return [
+        "Portfolio:",
+        f"Position: {side or 'flat'}{fixed(abs(brief.position), 8) if side else ''}",
+        f"Entry price: {fixed(brief.entry_price, price_decimals(brief.price))}",
+        f"Unrealised: {percent(brief.unrealised)}",
+        f"Share of equity: {percent(brief.equity_share)}",
+        f"Open orders: {int(brief.open_orders)}",
+    ]
+
+
+__all__ = ["SYSTEM", "TEMPLATE", "VERSION", "AsOf", "Book", "Brief", "Trades", "fixed", "make_brief",
+           "price_decimals", "render", "system_of", "when"]  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import DataError, SignalError
-from framework.llm.decision import Decision, Prompt
+from framework.llm.decision import SIGNAL_KIND, Decision, Prompt
 from framework.llm.reply import PARSER
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def judge(reply: Reply, prompt: Prompt) -> Parsed:
 
     if reply.problem:
         return Parsed(None, "invalid", (), (reply.problem,))
+    if prompt.kind != SIGNAL_KIND:
+        from framework.llm.recall import judge_recall
+
+        return judge_recall(reply, prompt.kind)
     return parse(reply.text, price=prompt.brief.price, finish_reason=reply.finish_reason,
                  tool_calls=reply.tool_calls, symbol=prompt.brief.symbol, ts=prompt.ts)  # fmt: skip
 
@@ -209,7 +213,7 @@ def _verdict(record: Record, prompt: Prompt) -> Parsed:
     """Return the verdict on a record that was ok: as recorded, or anew when the rules changed since."""
     from framework.llm.signal import Parsed, TradingSignal
 
-    if record["parser"] != PARSER:
+    if record["parser"] != PARSER or prompt.kind != SIGNAL_KIND:
         return judge(Reply(**record["reply"]), prompt)
     try:
         signal = TradingSignal(**record["signal"], symbol=prompt.brief.symbol, timestamp=prompt.ts)

@@ -130,7 +130,7 @@ def parse(text: str, *, price: float, finish_reason: str | None = "stop", tool_c
     """
     if not (math.isfinite(price) and price > 0.0):
         raise SignalError(f"price={price} must be a positive finite number")
-    stopped = _unfinished(finish_reason, tool_calls)
+    stopped = unfinished(finish_reason, tool_calls)
     if stopped is not None:
         return stopped
     repairs: list[str] = []
@@ -148,7 +148,8 @@ def parse(text: str, *, price: float, finish_reason: str | None = "stop", tool_c
     return Parsed(signal, "ok", tuple(repairs))
 
 
-def _unfinished(finish_reason: str | None, tool_calls: bool) -> Parsed | None:
+def unfinished(finish_reason: str | None, tool_calls: bool) -> Parsed | None:
+    """Return the verdict on a reply that did not end of itself; None for one that did."""
     if tool_calls or finish_reason in ("tool_calls", "function_call"):
         return Parsed(None, "invalid", (), ("reply calls a tool",))
     if finish_reason == "stop":
