@@ -122,7 +122,7 @@ Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask everything again. Spends money: HOLYSHEEP_API_KEY.")
 ]
 Cassette = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Answers from a saved run's cassette.jsonl.")
+    str | None, typer.Option(metavar="FILE", help="Answers from a saved run's cassette.")
 ]
 Futures = Annotated[int, typer.Option(min=0, max=10_000, help="Other futures of each kind to try.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -147,7 +147,6 @@ ProbeLimit = Annotated[int, typer.Option("--limit", help="Questions looked at, e
 ProbeBudget = Annotated[
     float | None, typer.Option("--budget", metavar="USD", help="Refuse a probe that may cost more.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask without asking you first.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="No page, no picture.")]
 
 

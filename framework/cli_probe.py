@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from framework.cli_ask import analyst_of, asking, spending
 from framework.cli_job import Job
-from framework.cli_run import asking, prepare, quiet_stdout, spending
+from framework.cli_run import prepare, quiet_stdout
 from framework.cli_show import Voice, print_json
 from framework.errors import ConfigError
 
@@ -30,7 +31,7 @@ def run_probe(job: Job, tests: str | None = None, samples: int = 3, limit: int =
 
     wanted = TESTS if tests is None else tuple(name.strip() for name in tests.split(","))
     first = by_sample(0)
-    with quiet_stdout(as_json), asking(first):
+    with quiet_stdout(as_json), asking([first]):
         report = probe(
             made, market, by_sample if is_sampled(first) else first, tests=wanted, samples=samples,
             limit=limit, budget=budget, seed=job.seed, confirm=confirmed(first, yes, voice),
@@ -50,7 +51,7 @@ def sampler(job: Job, cls: type[Strategy]) -> Callable[[int], Analyst]:
     from framework.llm.client import HolySheep
     from framework.llm.rules import Rules
 
-    first: Any = job.analyst(cls) or Rules()
+    first: Any = analyst_of(job, cls) or Rules()
 
     def answering(sample: int) -> Analyst:
         if sample == 0 or not isinstance(first, HolySheep):
