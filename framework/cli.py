@@ -122,7 +122,7 @@ Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask everything again. Spends money: HOLYSHEEP_API_KEY.")
 ]
 Cassette = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Answers from a saved run's cassette.jsonl.")
+    str | None, typer.Option(metavar="FILE", help="Answers from a saved run's cassette.")
 ]
 Futures = Annotated[int, typer.Option(min=0, max=10_000, help="Other futures of each kind to try.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.cli_job import Job
 from framework.cli_show import Meter, is_watched
-from framework.errors import ConfigError
+from framework.errors import BudgetExceeded, ConfigError
 
 if TYPE_CHECKING:
     from framework.market import Market
@@ -159,11 +159,9 @@ def confirm(job: Job, plans: Sequence[Any], say: Say) -> None:
 
 @contextlib.contextmanager
 def asking(analysts: Sequence[Analyst | None]) -> Iterator[None]:
-    """Show how many questions are answered while a recording runs."""
-    watched = [one for one in analysts if is_watched() and getattr(one, "progress", 0) is None]
-    if not watched:
-        yield
-        return
+    """Show how many questions are answered while a recording runs; say so when a budget ends it early."""
+    inner = [one._analyst if isinstance(one, (Confirmed, Listener)) else one for one in analysts]
+    watched = [one for one in inner if is_watched() and getattr(one, "progress", 0) is None]
     with Meter("asking", 1, "answers") as meter:
 
         def answered(done: int, total: int) -> None:
@@ -172,7 +170,10 @@ def asking(analysts: Sequence[Analyst | None]) -> Iterator[None]:
 
         for one in watched:
             one.progress = answered  # type: ignore[union-attr]
-        yield
+        try:
+            yield
+        except BudgetExceeded as error:
+            raise BudgetExceeded(f"INCOMPLETE: {error}") from None
 
 
 def spending(analyst: Analyst | None) -> Iterator[str]:

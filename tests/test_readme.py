@@ -104,6 +104,9 @@ def test_commands_run_in_order(
             shown = capsys.readouterr()
             if "regime_trader" in command:
                 assert "STAND-IN" in shown.out
+            if "--replay" in command:
+                assert len(server.requests) == asked, command
+            asked = len(server.requests)
         assert len(server.requests) > 0
 
 

@@ -17,12 +17,13 @@ from framework.errors import ConfigError, FrameworkError, StrategyError
 from framework.strategy import parameters_of
 from strategies.breakout import Breakout
 from strategies.ema_cross import EmaCross
+from strategies.llm_portfolio import LlmPortfolio
 from strategies.pairs import Pairs
 from strategies.regime_trader import RegimeTrader
 
 ROOT = Path(__file__).parent.parent
 COMPILED = (EmaCross, Breakout, Pairs)
-SHIPPED = (*COMPILED, RegimeTrader)
+SHIPPED = (*COMPILED, RegimeTrader, LlmPortfolio)
 SHORT = {"btcusd-1h": "2017-08-01", "majors-1d": "2018-06-01"}
 
 
