@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from framework.llm.client import HolySheep
     from framework.llm.decision import Decision, Prompt, signal_rows
     from framework.llm.facts import AsOf
+    from framework.llm.masking import Masked
     from framework.llm.prompt import Brief, make_brief, render
     from framework.llm.replay import CassetteAnalyst
     from framework.llm.rules import Rules
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AsOf": "facts", "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision",
-    "HolySheep": "client", "Parsed": "signal", "Prompt": "decision", "Rules": "rules", "Store": "store",
-    "TradingSignal": "signal",
+    "HolySheep": "client", "Masked": "masking", "Parsed": "signal", "Prompt": "decision",
+    "Rules": "rules", "Store": "store", "TradingSignal": "signal",
     "make_brief": "prompt", "merge": "cassette", "parse": "signal",
     "read_cassette": "cassette", "render": "prompt",
     "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
-    "AsOf", "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Parsed", "Prompt", "Rules", "Store",
-    "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render", "signal_rows", "verify",
-    "write_cassette",
+    "AsOf", "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Masked", "Parsed", "Prompt",
+    "Rules", "Store", "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render",
+    "signal_rows", "verify", "write_cassette",
 ]  # fmt: skip
 
 
