@@ -182,7 +182,8 @@ def test_usage_that_cannot_be_true_is_not_booked(bench: Bench) -> None:
 
 
 def test_what_a_run_spent_can_be_told(bench: Bench) -> None:
-    bench.serve([GOOD, Scripted(status=400), GOOD])
+    good = Scripted(GOOD, usage={"prompt_tokens": 800, "completion_tokens": 150})
+    bench.serve([good, Scripted(status=400), good])
     with bench.client() as client:
         decisions = client.decide(prompts_of(3))
         spent = client.spent

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are sent the PO
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 @pytest.mark.parametrize("healthy", [0, 3])
 def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals, healthy: int) -> None:
-    """Exit 130 in less than two seconds while four questions hang; what was answered is kept."""
+    """Exit 130 in less than two seconds while questions hang; what was answered is kept."""
     hanging = threading.Semaphore(0)
 
     def answer(body: object) -> Scripted:
@@ -45,7 +45,7 @@ def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals,
         env = {**os.environ, **server.environment, **own}
         run = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
         try:
-            for _ in range(4):
+            for _ in range(4 if healthy else 1):  # the first one alone: how the endpoint can be asked
                 assert hanging.acquire(timeout=60), run.stderr
             start = time.perf_counter()
             run.send_signal(sent)
@@ -58,4 +58,6 @@ def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals,
     assert taken < 2.0
     assert not (tmp_path / "out").exists()
     with Store(tmp_path / "c") as store:
-        assert len(store) == healthy
+        keys = store.keys()
+        answered = [key for key in keys if not key.startswith("rung:")]
+        assert len(answered) == healthy

@@ -51,7 +51,7 @@ class HolySheep:
     concurrency : questions in flight at once; more than the relay likes lengthens the recorded latency
     rpm, tpm : requests and tokens per minute; default what the relay's headers say
     models : a table of models over the bundled one; default SHEEPFOLD_MODELS
-    canary : ask a few fixed questions before and after a recording, where that is built in
+    canary : ask a few fixed questions before and after a recording
 
     Raises
     ------
@@ -81,7 +81,6 @@ class HolySheep:
         self.progress: Callable[[int, int], None] | None = None  # (answered, asked) while recording
         dated = (self.price.source, self.price.date) if self.price else ("", "")
         self.spent = prices.Spent(prices=dated[0], prices_date=dated[1])  # of this object; 0 on replay
-        self.stopped = ""  # why the last recording gave up before it had asked everything
         self._rung = response_format
         self._tape: dict[str, Record] = {}
         self._failed: dict[str, str] = {}  # key -> why the last time it was asked gave no answer
@@ -105,6 +104,11 @@ class HolySheep:
         """Real money this object has spent, USD; more in `spent`."""
         return self.spent.usd
 
+    @property
+    def stopped(self) -> str:
+        """Why the last recording gave up before it had asked everything; "" when it did not."""
+        return self._sender.stopped if self._sender else ""
+
     def __repr__(self) -> str:
         return f"HolySheep({self.model!r}, temperature={self.temperature}, mode={self.mode!r})"
 
@@ -118,15 +122,16 @@ class HolySheep:
         """
         wanted = {key_of(request): request for request in map(self.request, prompts)}
         unknown = [request for key, request in wanted.items() if not self._recall(key)]
-        price = self.price
-        worst = float("nan")
+        price, worst = self.price, float("nan")
         if price is not None:
             till = Till(price, None, self.spent, self.repairs)
-            worst = sum(till.worst(request["body"])[0] for request in unknown)
+            each = [till.worst(request["body"])[0] for request in unknown]
+            steps = 0 if self._known_rung() else len(RUNGS) - 1  # empty answers on the way down the ladder
+            worst = sum(each) + steps * max(each, default=0.0)
         return Planned(
             prompts=len(prompts), unique=len(wanted), cached=len(wanted) - len(unknown), to_ask=len(unknown),
-            worst_usd=worst, priced=price is not None, model=self.model, source=price.source if price else "",
-            date=price.date if price else "",
+            worst_usd=worst, priced=price is not None, model=self.model,
+            source=price.source if price else "", date=price.date if price else "",
         )  # fmt: skip
 
     def decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
@@ -181,8 +186,7 @@ class HolySheep:
 
     def describe(self) -> dict[str, Any]:
         """Return what a manifest pins: model, sampling, prompt version, prices, cutoff. JSON-serialisable."""
-        price = self.price
-        claims = cutoffs.claims_of(self.model, self.models)
+        price, claims = self.price, cutoffs.claims_of(self.model, self.models)
         return {
             "name": self.name, "model": self.model, "stand_in": self.stand_in,
             "temperature": self.temperature, "max_tokens": self.max_tokens, "sample": self.sample,
@@ -335,11 +339,7 @@ class HolySheep:
 
     def _ask(self, wanted: dict[str, tuple[Prompt, Record]]) -> None:
         """Ask, storing each answer as it comes; note what stayed unanswered."""
-        sender = self._sent()
-        try:
-            self._failed.update(sender.ask(wanted))
-        finally:
-            self.stopped = sender.stopped
+        self._failed.update(self._sent().ask(wanted))
 
     def _keep(self, key: str, record: Record) -> None:
         """Take a record to the tape, and to the journal of a live run."""

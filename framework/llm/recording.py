@@ -78,9 +78,7 @@ class Recording:
                 self._keep(key, read_record(text, key))
                 self._give(key)
                 return KNOWN
-            if self._till.budget is not None:
-                usd, tokens = self._till.worst(self._wanted[key][1]["body"])
-                self._entries[key] = self._till.budget.reserve(usd, tokens, 1 + self._till.repairs)
+            self._reserve(key)
         except BudgetExceeded:
             self._give(key)
             if flying:
@@ -105,10 +103,7 @@ class Recording:
             return sent
 
         key = self._want(way, prompt)
-        if self._till.budget is not None:
-            usd, tokens = self._till.worst(self._wanted[key][1]["body"])
-            rise = len(ladder.RUNGS)  # an empty answer steps down, and is paid
-            self._entries[key] = self._till.budget.reserve(usd * rise, tokens * rise, 1 + self._till.repairs)
+        self._reserve(key, len(ladder.RUNGS))  # an empty answer steps down, and is paid
         sent = send_one(self._wire, self._patience, send)
         if isinstance(sent, Exception):
             self._raise(self.take(key, sent))
@@ -119,6 +114,13 @@ class Recording:
             self._entries[last] = self._entries.pop(key)
         self._raise(self.take(last, self._converse(sent, *self._wanted[last])))
         return rungs[0]
+
+    def _reserve(self, key: str, times: int = 1) -> None:
+        till = self._till
+        if till.budget is not None:
+            usd, tokens = till.worst(self._wanted[key][1]["body"])
+            calls = times + till.repairs
+            self._entries[key] = till.budget.reserve(usd * times, tokens * times, calls)
 
     def _want(self, way: Way, prompt: Prompt) -> str:
         request = way.request(prompt)

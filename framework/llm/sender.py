@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ class Sender:
                 client.url, timeouts=Timeouts.of(client.timeout), retries=client.retries,
                 loopback=client.is_loopback, stream=client.stream, limits=Limits(client.rpm, client.tpm),
             )  # fmt: skip
+            weakref.finalize(self, self._wire.close)  # a client that nobody closed
+        self.stopped = ""
         self._wire.retries = 0 if self._patience.is_lost else client.retries
         return self._wire
 

@@ -6,93 +6,90 @@
     server.requests     # what arrived, without the key
 
 When the script is used up (or none was given) each question gets a valid signal computed from its own text:
-the same question always has the same answer.
+the same question always has the same answer. By hand:
+
+    python -m framework.testing.holysheep --port 8011 --latency 500ms --faults 429=0.1,cut=0.05 --seed 7
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import hmac
 import json
-import re
+import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any
 
 from framework.errors import ConfigError
+from framework.testing.holysheep_chance import REPLIES, Bucket, Chance, Latency, LatencyOf, spoiled
+from framework.testing.holysheep_http import Server
+from framework.testing.holysheep_replies import Scripted, key_of_body, scripted
+
+__all__ = ["KEY", "HolySheepServer", "Plan", "Scripted", "key_of_body"]
 
 KEY = "loopback-key-0123456789"
-MAX_REQUEST = 16 * 2**20
-
-_PRICE = re.compile(r"^Current price: ([0-9.]+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Scripted:
-    """One answer. Everything not named is what a healthy relay says.
-
-    Parameters
-    ----------
-    text : the model's content; None = a valid signal computed from the question
-    hang : never answer (until the server closes): the client has to give up by itself
-    cut : announce the whole body but close the connection after this many bytes
-    body : raw bytes instead of an envelope
-    charset : encode the envelope in this charset instead of UTF-8
-    size : pad the envelope to this many bytes
-    endless : send a body without end
-    """
-
-    text: str | None = None
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    finish_reason: str | None = "stop"
-    message: dict[str, Any] = field(
-        default_factory=dict
-    )  # further fields of the message: tool_calls, refusal ...
-    envelope: dict[str, Any] = field(
-        default_factory=dict
-    )  # further fields of the envelope, or others for ours
-    usage: dict[str, Any] | None = field(
-        default_factory=lambda: {"prompt_tokens": 800, "completion_tokens": 150}
-    )
-    model: str | None = None  # echoed; None = the one that was asked
-    hang: bool = False
-    cut: int | None = None
-    body: bytes | None = None
-    charset: str = "utf-8"
-    size: int = 0
-    endless: bool = False
-
+SCHEMA = ("json_schema", "json_object", "text")
 
 Plan = Iterable[Scripted | str] | Callable[[dict[str, Any]], "Scripted | str"]
 
 
 class HolySheepServer:
-    """The server, in a thread, while the `with` block lasts. Binds 127.0.0.1 on a free port.
+    """The server, in a thread, while the `with` block lasts. Binds 127.0.0.1.
 
     Parameters
     ----------
     plan : answers in order of arrival (a str is the model's text), or a function of the request's body
     key : the key it accepts as `Authorization: Bearer`
+    schema : the kinds of `response_format` it knows ("text" = none); others are answered 400
+    latency : "500ms", seconds, two of them (drawn by seed), or a function of the body that returns seconds
+    rpm : requests per minute; more are answered 429. With it every answer has x-ratelimit headers
+    seed : of what is drawn; default 0
+    faults : {kind: share}: a status ("429"), "cut", "garbage", "hang", "truncated", "refusal", "empty",
+        "invalid"; drawn from the seed, the question and how often it was asked
+    models : names it knows; others are answered 404. None = it answers every name and lists the usual four
+    port : 0 = a free one
+    log : gets one JSON line per answer; no key is in it
+
+    Attributes
+    ----------
+    requests : bodies as they arrived, in order, of the questions that were answered
+    calls : every POST, refused ones too
+    paid : whole answers with status 200
+    answers : the same by question (`key_of_body`)
 
     Raises
     ------
     ConfigError
-        `plan` holds something that is neither a Scripted nor a str.
+        A parameter is out of range, or `plan` holds something that is neither a Scripted nor a str.
     """
 
-    def __init__(self, plan: Plan = (), *, key: str = KEY) -> None:
-        self.key, self.requests = key, list[dict[str, Any]]()  # bodies as they arrived, in order
-        self.calls = 0  # every request, refused ones too
+    def __init__(
+        self,
+        plan: Plan = (),
+        *,
+        key: str = KEY,
+        schema: Iterable[str] = SCHEMA,
+        latency: LatencyOf = None,
+        rpm: float | None = None,
+        seed: int | None = None,
+        faults: Mapping[str, float] | None = None,
+        models: Iterable[str] | None = None,
+        port: int = 0,
+        log: IO[str] | None = None,
+    ) -> None:
+        self.key, self.models, self.schema = key, models and tuple(models), _schema_of(schema)
+        self.requests, self.answers = list[dict[str, Any]](), Counter[str]()
+        self.calls = self.paid = 0
         self.closing = threading.Event()
+        self._latency, self._chance = Latency(latency, seed or 0), Chance(faults, seed or 0)
+        self._bucket, self._log, self._asked = Bucket(rpm), log, Counter[str]()
         self._plan = plan if callable(plan) else None
-        self._queue = deque(() if callable(plan) else (_scripted(item) for item in plan))
+        self._queue = deque(() if callable(plan) else (scripted(item) for item in plan))
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.owner = self
+        self._server = Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -113,142 +110,100 @@ class HolySheepServer:
         self.close()
 
     def close(self) -> None:
-        """Stop; whoever hangs is let go."""
+        """Stop; whoever hangs is let go, and kept connections are closed."""
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
         self._thread.join()
 
-    def count(self) -> None:
-        """Count one request."""
+    def arrive(self) -> tuple[bool, dict[str, str]]:
+        """Count one request; return (may be answered, rate headers)."""
         with self._lock:
             self.calls += 1
+            return self._bucket.take()
 
-    def answer(self, body: dict[str, Any]) -> Scripted:
-        """Return the next answer and remember the question."""
+    def lets(self, authorization: str | None) -> bool:
+        """True when a header carries the right key."""
+        return hmac.compare_digest((authorization or "").encode(), f"Bearer {self.key}".encode())
+
+    def answer(self, body: dict[str, Any], key: str) -> tuple[Scripted, float, str]:
+        """Return the next answer to a question, the seconds it takes and its id; remember the question."""
         with self._lock:
             self.requests.append(body)
-            scripted = self._queue.popleft() if self._queue else None
-        if scripted is None:
-            scripted = _scripted(self._plan(body)) if self._plan else Scripted()
-        return scripted
+            self._asked[key] += 1
+            nth = self._asked[key]
+            kind = self._chance.kind(key, nth)
+            takes = kind == "" or kind in REPLIES
+            queued = self._queue.popleft() if self._queue and takes else None
+        if queued is None:
+            queued = scripted(self._plan(body)) if self._plan and takes else Scripted()
+        name = "req_" + hashlib.sha256(f"{key}/{nth}".encode()).hexdigest()[:16]
+        return spoiled(kind, queued, body), self._latency(body, key, nth), name
+
+    def pay(self, key: str, count: int = 1) -> None:
+        """Count a whole answer, before its last byte is sent: who has read it finds it counted."""
+        with self._lock:
+            self.paid += count
+            self.answers[key] += count
+
+    def note(self, key: str, status: int, is_whole: bool, seconds: float) -> None:
+        """Log an answer."""
+        if self._log is not None:
+            row = {"key": key, "status": status, "whole": is_whole, "seconds": round(seconds, 6)}
+            with self._lock:
+                self._log.write(json.dumps(row) + "\n")
+                self._log.flush()
 
 
-def _scripted(item: object) -> Scripted:
-    if isinstance(item, str):
-        return Scripted(text=item)
-    if not isinstance(item, Scripted):
-        raise ConfigError(f"plan holds a {type(item).__name__}; give Scripted(...) or a str")
-    return item
+def _schema_of(schema: Iterable[str]) -> tuple[str, ...]:
+    kinds = tuple(schema)
+    if isinstance(schema, str) or not kinds or not set(kinds) <= set(SCHEMA):
+        raise ConfigError(f"schema={schema!r} must be some of {SCHEMA}")
+    return kinds
 
 
-def signal_for(body: dict[str, Any]) -> str:
-    """Return a valid signal for a question, a pure function of its text: long, short or neutral."""
-    text = str(body["messages"][-1]["content"])
-    found = _PRICE.search(text)
-    price = float(found.group(1)) if found else 100.0
-    draw = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    side = (1, -1, 0)[draw[0] % 3]
-    away = price * (0.01 + draw[1] / 255.0 * 0.02)
-    signal = {
-        "regime": ("trending_up", "trending_down", "ranging")[draw[0] % 3],
-        "direction": ("long", "short", "neutral")[draw[0] % 3],
-        "confidence": round(0.5 + draw[2] / 255.0 * 0.45, 3),
-        "reasoning": "loopback server",
-        "suggested_entry": price if side else None,
-        "stop_loss": round(price - side * away, 8) if side else None,
-        "take_profit": round(price + 1.5 * side * away, 8) if side else None,
-        "position_size_pct": 0.2 if side else 0.0,
-    }
-    return json.dumps(signal)
+def _shares(text: str) -> dict[str, float]:
+    """Read `429=0.1,cut=0.05`."""
+    try:
+        return {kind.strip(): float(share) for kind, share in (one.split("=") for one in text.split(","))}
+    except ValueError:
+        raise ConfigError(f"--faults {text!r}: write it like 429=0.1,cut=0.05") from None
 
 
-def envelope_for(scripted: Scripted, body: dict[str, Any]) -> bytes:
-    """Return the bytes of a chat completion."""
-    if scripted.body is not None:
-        return scripted.body
-    if scripted.status != 200:
-        kind = "rate_limit_error" if scripted.status == 429 else "api_error"
-        error = {"type": kind, "message": scripted.text or f"scripted {scripted.status}"}
-        return json.dumps({"error": error}).encode(scripted.charset)
-    content = signal_for(body) if scripted.text is None else scripted.text
-    message = {"role": "assistant", "content": content, **scripted.message}
-    whole: dict[str, Any] = {
-        "id": "hs-rk-" + hashlib.sha256(json.dumps(body).encode()).hexdigest()[:12],
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": scripted.model or body.get("model"),
-        "system_fingerprint": "fp_loopback",
-        "choices": [{"index": 0, "message": message, "finish_reason": scripted.finish_reason}],
-        **({} if scripted.usage is None else {"usage": scripted.usage}),
-        **scripted.envelope,
-    }
-    data = json.dumps(whole, ensure_ascii=scripted.charset == "utf-8").encode(scripted.charset)
-    return data + b" " * max(0, scripted.size - len(data))
+def _latency(text: str) -> LatencyOf:
+    """Read `500ms` or `200ms-2s`."""
+    low, _, high = text.partition("-")
+    return (low, high) if high else low
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    owner: HolySheepServer
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM, at most so many seconds; then tell the calls."""
+    parser = argparse.ArgumentParser(prog="python -m framework.testing.holysheep", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=8011, help="0 = a free one; default 8011")
+    parser.add_argument("--latency", type=str, default="0", help="500ms, or drawn from 200ms-2s")
+    parser.add_argument("--rpm", type=float, help="requests per minute; more are answered 429")
+    parser.add_argument("--schema", default=",".join(SCHEMA), help="response formats it knows, with commas")
+    parser.add_argument("--faults", type=str, help="shares of faults, such as 429=0.1,500=0.05,cut=0.05")
+    parser.add_argument("--seed", type=int, default=0, help="of latencies and faults")
+    parser.add_argument("--log", type=argparse.FileType("a", encoding="utf-8"), help="a JSON line per answer")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="then it stops; default an hour")
+    given = parser.parse_args()
+    try:
+        server = HolySheepServer(
+            latency=_latency(given.latency), rpm=given.rpm, schema=given.schema.split(","), seed=given.seed,
+            faults=_shares(given.faults) if given.faults else None, port=given.port, log=given.log,
+        )  # fmt: skip
+    except (ConfigError, OSError) as error:
+        raise SystemExit(f"error: {error}") from None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.closing.set())
+    with server:
+        for name, value in server.environment.items():
+            print(f"export {name}={value}", flush=True)
+        server.closing.wait(given.seconds)
+    print(f"# {server.calls} calls, {server.paid} answers, {len(server.answers)} different questions")
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that give up are part of the play."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing."""
-
-    def do_GET(self) -> None:
-        self._error(404, "not_found_error", "only POST /v1/chat/completions")
-
-    def do_POST(self) -> None:
-        owner = self.server.owner
-        owner.count()
-        body = self._body()
-        if self.path != "/v1/chat/completions":
-            self._error(404, "not_found_error", "only POST /v1/chat/completions")
-        elif not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {owner.key}"):
-            self._error(401, "authentication_error", "Incorrect API key provided")
-        elif not isinstance(body, dict) or not body.get("messages") or not isinstance(body.get("model"), str):
-            self._error(400, "invalid_request_error", "model and messages are needed")
-        else:
-            self._play(owner.answer(body), body)
-
-    def _body(self) -> object:
-        length = min(int(self.headers.get("Content-Length", "0")), MAX_REQUEST)
-        try:
-            return json.loads(self.rfile.read(length))
-        except ValueError:
-            return None
-
-    def _play(self, scripted: Scripted, body: dict[str, Any]) -> None:
-        self.close_connection = True
-        if scripted.hang:
-            self.server.owner.closing.wait()
-            return
-        data = envelope_for(scripted, body)
-        self.send_response(scripted.status)
-        self.send_header("Content-Type", f"application/json; charset={scripted.charset}")
-        if not scripted.endless:
-            self.send_header("Content-Length", str(len(data)))
-        self.send_header("Connection", "close")
-        for name, value in scripted.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data if scripted.cut is None else data[: scripted.cut])
-        while scripted.endless and not self.server.owner.closing.is_set():
-            self.wfile.write(b" " * 65_536)
-
-    def _error(self, status: int, kind: str, text: str) -> None:
-        data = json.dumps({"error": {"type": kind, "message": text}}).encode()
-        self.close_connection = True
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(data)
+if __name__ == "__main__":
+    main()
