@@ -10,11 +10,12 @@ import tracemalloc
 import pytest
 
 from framework.errors import CacheMiss, VenueError
-from framework.llm.record import Record
+from framework.llm.record import Record, judge
 from framework.llm.transport import Timeouts, Transport
-from framework.llm.wire import Unanswered, Wire
+from framework.llm.wire import Refused, Unanswered, Wire
 from framework.testing.holysheep import Scripted
 from tests import llm_raw
+from tests.broken_answers import ANSWERS
 from tests.llm_bench import GOOD, Bench, bench, prompts_of, quick
 
 __all__ = ["bench"]  # fixture
@@ -67,6 +68,37 @@ def test_connections_are_kept_and_a_late_alarm_harms_nobody() -> None:
             assert (answer.status, answer.body) == (200, b"{}")
         assert len(ports) == 1
         transport.close()
+
+
+def verdict(wire: Wire) -> str:
+    """Return what asking once comes to."""
+    try:
+        reply = wire.send(BODY).reply
+    except Refused as error:
+        return f"refused: {error.status}"
+    except Unanswered as error:
+        return f"again: {error}"
+    except VenueError:
+        return "stop"
+    found = judge(reply, prompts_of(1)[0])
+    return "ok" if found.signal else f"reply: {found.problems[0]}"
+
+
+def test_a_verdict_for_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes over the wire is one of five things, and nothing else escapes."""
+    monkeypatch.setenv("HOLYSHEEP_API_KEY", "k" * 20)
+    answers = iter(ANSWERS)
+    wrong, wire = list[tuple[str, str]](), None
+    with llm_raw.relay(lambda connection: connection.sendall(next(answers)[1])) as relay:
+        for name, _, expected in ANSWERS:
+            if wire is None or wire.halted:
+                wire = Wire(relay.url, timeouts=Timeouts.of(10.0), retries=0, loopback=True)
+            found = verdict(wire)
+            if not found.startswith(expected):
+                wrong.append((name, found))
+            wire.close()
+    assert relay.calls == len(ANSWERS) == len({name for name, *_ in ANSWERS})
+    assert not wrong
 
 
 # which refusals end a recording, and when a relay counts as down

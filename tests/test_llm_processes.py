@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,26 @@ def test_from_cold_each_question_is_paid_once(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv(name, value)
     with HolySheep(store=tmp_path / "s") as client:
         assert {one.status for one in client.decide(prompts_of(40))} == {"ok"}
+
+
+def test_two_clients_of_one_process_pay_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[list[str]] = []
+
+    def decide() -> None:
+        with HolySheep(mode="record", store=tmp_path / "s", canary=False) as client:
+            found.append([one.status for one in client.decide(prompts_of(20))])
+
+    with Relay() as relay:
+        for name, value in relay.server.environment.items():
+            monkeypatch.setenv(name, value)
+        threads = [threading.Thread(target=decide) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+    assert found == [["ok"] * 20] * 3
+    assert relay.asked == dict.fromkeys(relay.asked, 1)
+    assert relay.total == 20
 
 
 def test_killed_and_resumed(tmp_path: Path) -> None:

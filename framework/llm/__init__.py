@@ -9,11 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from framework.llm.budget import Budget
     from framework.llm.cassette import merge, read_cassette, verify, write_cassette
     from framework.llm.client import HolySheep
     from framework.llm.decision import Decision, Prompt, signal_rows
     from framework.llm.facts import AsOf
+    from framework.llm.journal import read_journal
     from framework.llm.masking import Masked
+    from framework.llm.planned import Planned, RecordedAnalyst
     from framework.llm.prompt import Brief, make_brief, render
     from framework.llm.replay import CassetteAnalyst
     from framework.llm.rules import Rules
@@ -21,18 +24,18 @@ if TYPE_CHECKING:
     from framework.llm.store import Store
 
 _HOME = {
-    "AsOf": "facts", "Brief": "prompt", "CassetteAnalyst": "replay", "Decision": "decision",
-    "HolySheep": "client", "Masked": "masking", "Parsed": "signal", "Prompt": "decision",
-    "Rules": "rules", "Store": "store", "TradingSignal": "signal",
-    "make_brief": "prompt", "merge": "cassette", "parse": "signal",
-    "read_cassette": "cassette", "render": "prompt",
+    "AsOf": "facts", "Brief": "prompt", "Budget": "budget", "CassetteAnalyst": "replay",
+    "Decision": "decision", "HolySheep": "client", "Masked": "masking", "Parsed": "signal",
+    "Planned": "planned", "Prompt": "decision", "RecordedAnalyst": "planned", "Rules": "rules",
+    "Store": "store", "TradingSignal": "signal", "make_brief": "prompt", "merge": "cassette",
+    "parse": "signal", "read_cassette": "cassette", "read_journal": "journal", "render": "prompt",
     "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
-    "AsOf", "Brief", "CassetteAnalyst", "Decision", "HolySheep", "Masked", "Parsed", "Prompt",
-    "Rules", "Store", "TradingSignal", "make_brief", "merge", "parse", "read_cassette", "render",
-    "signal_rows", "verify", "write_cassette",
+    "AsOf", "Brief", "Budget", "CassetteAnalyst", "Decision", "HolySheep", "Masked", "Parsed", "Planned",
+    "Prompt", "RecordedAnalyst", "Rules", "Store", "TradingSignal", "make_brief", "merge", "parse",
+    "read_cassette", "read_journal", "render", "signal_rows", "verify", "write_cassette",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def read_envelope(body: bytes, is_stream: bool = False) -> Reply:
         It is anything else.
     """
     try:
-        whole = clean(streamed.whole_of(body, _load) if is_stream else _load(body.decode("utf-8")))
+        whole = clean(streamed.whole_of(body, _load) if is_stream else _load(body.decode("utf-8-sig")))
         (choice,) = whole["choices"]
         message = choice["message"]
         return _reply(whole, choice, message)
@@ -89,7 +89,7 @@ def _finite(text: str) -> float:
 def usage_in(body: bytes) -> tuple[Record, ...]:
     """Return what an answer that cannot be used says it cost, or nothing."""
     try:
-        usage = clean(_load(body.decode("utf-8")))["usage"]
+        usage = clean(_load(body.decode("utf-8-sig")))["usage"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ()
     return (usage,) if isinstance(usage, dict) else ()

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from framework.errors import ConfigError
@@ -141,6 +142,14 @@ class Line:
             self.client.close()
 
 
+@lru_cache(maxsize=2)
+def _certificates(trust_env: bool) -> Any:
+    """Return whom to trust; reading the certificates takes as long as a hundred calls on loopback."""
+    import httpx
+
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
 class Transport:
     """POST over kept connections, safe for threads; redirects are not followed (they carry the key)."""
 
@@ -149,7 +158,7 @@ class Transport:
 
         self._httpx, self._loopback = httpx, loopback
         # proxies and certificates of the environment are for the outside world only
-        self._verify = httpx.create_ssl_context(trust_env=not loopback)
+        self._verify = _certificates(not loopback)
         for name in LOGGERS:  # a relay may echo the key in a header or a reason phrase
             log = logging.getLogger(name)
             if not any(isinstance(one, Discreet) for one in log.filters):
