@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from framework.data.tardis_csv import from_tardis
     from framework.errors import FrameworkError
     from framework.instruments import Instrument
-    from framework.llm import AsOf, CassetteAnalyst, HolySheep, Rules, TradingSignal
+    from framework.llm import AsOf, CassetteAnalyst, HolySheep, Masked, Rules, TradingSignal
     from framework.market import Market, View
     from framework.market_book import BookView, book_at
     from framework.options import Costs, Fills, Latency, Risk
     from framework.questions import market_brief, portfolio_brief
     from framework.replies import Replies
     from framework.research.fidelity import fidelity
+    from framework.research.probe import probe
     from framework.research.proofs import check_lookahead
     from framework.research.sweep import sweep
     from framework.result import Result
@@ -32,13 +33,14 @@ _HOME = {
     "AsOf": "llm", "BookView": "market_book", "CassetteAnalyst": "llm", "Costs": "options",
     "Fills": "options", "FrameworkError": "errors", "HolySheep": "llm",
     "Instrument": "instruments", "Latency": "options",
-    "Market": "market", "Result": "result", "Risk": "options", "Rules": "llm", "Strategy": "strategy",
+    "Market": "market", "Masked": "llm", "Result": "result", "Risk": "options", "Rules": "llm",
+    "Strategy": "strategy",
     "TradingSignal": "llm", "UNSET": "strategy", "View": "market", "backtest": "backtest",
     "book_at": "market_book", "check_lookahead": "research.proofs",
     "check_strategy": "testing.rehearsal", "compiled": "strategy", "fidelity": "research.fidelity",
     "from_tardis": "data.tardis_csv", "load": "data.loading", "market_brief": "questions",
-    "Replies": "replies", "portfolio_brief": "questions", "replay_orders": "backtest",
-    "sweep": "research.sweep",
+    "Replies": "replies", "portfolio_brief": "questions", "probe": "research.probe",
+    "replay_orders": "backtest", "sweep": "research.sweep",
 }  # fmt: skip
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Instrument",
     "Latency",
     "Market",
+    "Masked",
     "Replies",
     "Result",
     "Risk",
@@ -70,6 +73,7 @@ __all__ = [
     "load",
     "market_brief",
     "portfolio_brief",
+    "probe",
     "replay_orders",
     "sweep",
 ]  # fmt: skip

@@ -184,6 +184,7 @@ def spending(analyst: Analyst | None) -> Iterator[str]:
         priced = f"prices of {spent.prices_date}" if spent.prices_date else "prices as given"
         worst = f", {spent.estimated:,} at our worst case" if spent.estimated else ""
         yield f"spent ${spent.usd:,.4f} on {spent.answers:,} answers ({tokens}; {priced}{worst})"
+    yield from getattr(analyst, "alarms", ())
     if stopped := getattr(analyst, "stopped", None):
         yield f"recording stopped early: {stopped}"
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from framework.llm import canary
-from framework.llm.canary import COUNT, Seen, alarms, prompts, sample_of, seen
+from framework.llm.canary import COUNT, WATCHED, Seen, alarms, prompts, sample_of, seen
 from framework.llm.rules import Rules
 from framework.llm.store import Store
 from framework.testing.holysheep import Scripted
-from tests.llm_bench import Bench, bench
+from tests.llm_bench import GOOD, Bench, bench, prompts_of
 
 __all__ = ["bench"]  # fixture
 
@@ -99,6 +99,29 @@ def test_every_turn_is_asked_anew_and_the_recording_says_what_changed(bench: Ben
     assert [one["sample"] for one in told["turns"]] == [sample_of(0), sample_of(1)]
     assert told["alarms"] == [*watch.alarms]
     json.dumps(told)
+
+
+def test_a_recording_is_watched_and_priced_with_its_canary(bench: Bench) -> None:
+    questions = prompts_of(WATCHED)
+    fixed = {one.text for one in prompts()}
+
+    def plan(body: dict[str, Any]) -> Scripted:
+        swapped = len(server.requests) > COUNT + 30  # in the middle of the recording
+        text = said("long") if body["messages"][1]["content"] in fixed else GOOD
+        return Scripted(text=text, model="cheap" if swapped else None)
+
+    server = bench.serve(plan)
+    with bench.client(canary=True) as client:
+        plain, watched = (bench.client(canary=flag).plan(questions).worst_usd for flag in (False, True))
+        assert watched > plain
+        assert client.plan(questions[1:]).worst_usd < plain
+        found = client.decide(questions)
+        assert client.alarms == ("canary: the model echoed changed from 'deepseek-v3.2' to 'cheap'",)
+        assert server.calls == WATCHED + 2 * COUNT
+        assert client.spent_usd <= watched
+        assert {row["key"] for row in client.records()} == {d.key for d in found}
+        assert client.decide(questions) == found
+    assert server.calls == WATCHED + 2 * COUNT
 
 
 def test_record_order_matters() -> None:

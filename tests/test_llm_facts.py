@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from framework import Strategy, View, market_brief, samples
 from framework.errors import SignalError
 from framework.llm.decision import Prompt
 from framework.llm.facts import AsOf, described, need_static
 from framework.llm.portfolio import with_portfolio
-from framework.llm.prompt import SYSTEM, make_brief, render
+from framework.llm.prompt import SYSTEM, Brief, make_brief, render
+from framework.questions import prompts_of
 from tests.test_llm_prompt import GOLDEN, HOUR, bars_of, golden_brief
 
 ADDED = """
@@ -76,6 +78,32 @@ def test_a_fact_from_the_future_raises_with_name_and_time() -> None:
         asked(facts={"close": AsOf(1.0, NOW + 1)})
     with pytest.raises(SignalError, match=r"^fact close is a plain float; write AsOf\(value, known_ts\)"):
         asked(facts={"close": 1.0})
+
+
+class Peeking(Strategy):
+    """Puts something into its prompts that it should not."""
+
+    fault: str = ""
+    ask_every = "1d"
+
+    def ask(self, view: View) -> Brief:
+        later = view.now + (1 if self.fault == "fact" else 0)
+        words = f"It is {view.now}." if self.fault == "instructions" else "Be calm."
+        facts = {"close": AsOf(view.price(), later, "price")}
+        return market_brief(view, facts=facts, instructions=words, version="a")
+
+    def on_signal(self, signal: Any, broker: Any) -> None: ...
+
+
+def test_a_strategy_cannot_put_the_future_into_its_questions() -> None:
+    market = samples.load("btcusd-1h").slice("2018-06-01", "2018-06-10")
+    prompts = prompts_of(Peeking(), market)
+    assert {p.version for p in prompts} == {"a"}
+    assert all(p.text.endswith(f"close: {p.brief.price:.2f}") for p in prompts)
+    with pytest.raises(SignalError, match=r"fact close of 2018-06-0\d .* is later than the question at 2018"):
+        prompts_of(Peeking(fault="fact"), market)
+    with pytest.raises(SignalError, match=r"instructions at 2018-06-0. .* differ from those at 2018"):
+        prompts_of(Peeking(fault="instructions"), market)
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def test_an_analyst_behind_a_mask_answers_in_the_markets_prices(monkeypatch: pyt
         assert masked.signal.suggested_entry == on_tick(prompt.brief.price, 0.5)
     assert {row["request"]["body"]["messages"][0]["content"] for row in analyst.records()} == {
         Mask(5).prompt(p).text for p in prompts}
+    assert {row["symbol"][:6] for row in analyst.records()} == {"ASSET-"}
     assert analyst.describe()["mask"] == {"seed": 5}
     assert analyst.describe()["name"] == "Rules (offline stand-in, no model was asked), masked"
     monkeypatch.setattr(inner, "stand_in", False)

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from framework.llm.decision import Prompt
 from framework.llm.prompt import Brief
-from framework.llm.record import Record, Reply, judge
+from framework.llm.record import Record, Reply, judge, key_of
 
 FIRST_SAMPLE = 1_000_000  # sample index of turn 0: far from those of any question
+WATCHED = 50  # questions from which on a recording is watched
 CHANGED = 3  # of five directions: at a temperature one or two may change by themselves
 APART = 0.25  # mean difference of confidence, where directions agree
 _TS, _HOUR = 1_262_304_000_000_000_000, 3_600_000_000_000  # 2010-01-01, a year without a market
@@ -127,6 +128,23 @@ def alarms(before: Seen, after: Seen) -> tuple[str, ...]:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(repr(name) for name in names) or "not told"
+
+
+def is_due(client: Any, count: int) -> bool:
+    """True when a recording of so many questions is watched: not where the canary would cost more than it."""
+    return bool(client.canary) and client.mode != "live" and count >= WATCHED
+
+
+def requests(client: Any, sample: int) -> dict[str, tuple[Prompt, Record]]:
+    """Return the questions of one turn by key, put the way the client puts its own."""
+    rows = [(one, {**client.request(one), "sample": sample}) for one in prompts()]
+    return {key_of(request): (prompt, request) for prompt, request in rows}
+
+
+def extra(client: Any, count: int) -> list[Record]:
+    """Return what the canary will ask beside so many questions, at both ends; it is part of the price."""
+    turns = (0, 1) if is_due(client, count) else ()
+    return [row for turn in turns for _, row in requests(client, sample_of(turn)).values()]
 
 
 class Canary:

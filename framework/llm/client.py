@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from framework.errors import CacheMiss, ConfigError, DataError, FrameworkError
-from framework.llm import cutoffs, prices, settings
+from framework.llm import canary, cutoffs, prices, settings
 from framework.llm import prompt as briefs
 from framework.llm.decision import Decision, Prompt
 from framework.llm.ladder import RUNGS
@@ -51,7 +51,7 @@ class HolySheep:
     concurrency : questions in flight at once; more than the relay likes lengthens the recorded latency
     rpm, tpm : requests and tokens per minute; default what the relay's headers say
     models : a table of models over the bundled one; default SHEEPFOLD_MODELS
-    canary : whoever records may frame it with the canary's questions; this class asks none of its own
+    canary : ask five fixed questions before and after a recording of 50 or more; `alarms` says what changed
 
     Raises
     ------
@@ -81,6 +81,7 @@ class HolySheep:
         self.progress: Callable[[int, int], None] | None = None  # (answered, asked) while recording
         dated = (self.price.source, self.price.date) if self.price else ("", "")
         self.spent = prices.Spent(prices=dated[0], prices_date=dated[1])  # of this object; 0 on replay
+        self.alarms: tuple[str, ...] = ()  # of the canary: what changed during the last recording
         self._rung = response_format
         self._tape: dict[str, Record] = {}
         self._failed: dict[str, str] = {}  # key -> why the last time it was asked gave no answer
@@ -125,7 +126,7 @@ class HolySheep:
         price, worst = self.price, float("nan")
         if price is not None:
             till = Till(price, None, self.spent, self.repairs)
-            each = [till.worst(request["body"])[0] for request in unknown]
+            each = [till.worst(one["body"])[0] for one in [*unknown, *canary.extra(self, len(unknown))]]
             steps = 0 if self._known_rung() else len(RUNGS) - 1  # empty answers on the way down the ladder
             worst = sum(each) + steps * max(each, default=0.0)
         return Planned(

@@ -146,7 +146,7 @@ class Masked:
         self.stand_in = analyst.stand_in
 
     def __getattr__(self, name: str) -> Any:
-        if name == "analyst":  # not made yet
+        if name in ("analyst", "request") or name.startswith("__"):  # not made yet, or of masked questions
             raise AttributeError(name)
         return getattr(self.analyst, name)  # records, spent, progress, close ...
 
@@ -157,6 +157,16 @@ class Masked:
         """Return one decision per question, in order, levels in the market's own prices."""
         found = self.analyst.decide([self.mask.prompt(one) for one in prompts])
         return [self._back(one, prompt) for one, prompt in zip(found, prompts, strict=True)]
+
+    def plan(self, prompts: Sequence[Prompt]) -> Any:
+        """Return what asking would cost: that of the masked questions."""
+        return self.analyst.plan([self.mask.prompt(one) for one in prompts])
+
+    def recorded(self, prompts: Sequence[Prompt]) -> Masked:
+        """Return the same for workers: it holds records and nothing that could ask."""
+        twin = Masked(self.analyst.recorded([self.mask.prompt(one) for one in prompts]), self.mask.seed)
+        twin.ticks = self.ticks
+        return twin
 
     def describe(self) -> dict[str, Any]:
         """Return what a manifest pins."""

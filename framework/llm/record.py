@@ -116,7 +116,8 @@ def make_record(request: Record, prompt: Prompt, reply: Reply, verdict: Parsed, 
     """
     return seal({
         "key": key_of(request), "request": request, "analyst": analyst, "stand_in": stand_in,
-        "ts": prompt.ts, "symbol": prompt.brief.symbol, "price": prompt.brief.price, "masked": masked,
+        "ts": prompt.ts, "symbol": prompt.brief.symbol, "price": prompt.brief.price,
+        "masked": masked or (None if prompt.mask is None else {"seed": prompt.mask}),
         "reply": _dict_of(reply), "status": verdict.status,
         "problems": list(verdict.problems), "repairs": list(verdict.repairs),
         "signal": signal_fields(verdict), "parser": PARSER, "tries": list(tries),

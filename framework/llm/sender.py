@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framework.errors import ConfigError
+from framework.errors import BudgetExceeded, ConfigError
+from framework.llm import canary
 from framework.llm.asking import POLL, Patience, ask_all
 from framework.llm.decision import Prompt
 from framework.llm.flight import flight_of
@@ -55,10 +57,29 @@ class Sender:
     def ask(self, wanted: dict[str, tuple[Prompt, Record]]) -> dict[str, str]:
         """Ask what is wanted, by key; return key -> problem of what stayed unanswered."""
         check_prompts(prompt for prompt, _ in wanted.values())
-        client, recording = self._client, self._recording(wanted)
+        client = self._client
+        if not canary.is_due(client, len(wanted)):
+            return self._ask(wanted, self._keep, client.progress)
+        watch = canary.Canary(self._turn, self._shelf, f"canary:{client.endpoint}:{client.model}")
+        watch.turn()
+        failed = self._ask(wanted, self._keep, client.progress)
+        with contextlib.suppress(BudgetExceeded):  # what was asked is kept, and counts
+            watch.turn()
+        client.alarms = watch.alarms
+        return failed
+
+    def _turn(self, sample: int) -> list[Record | None]:
+        """Ask the canary's questions anew."""
+        wanted, told = canary.requests(self._client, sample), dict[str, Record]()
+        self._ask(wanted, told.__setitem__, None)
+        return [told.get(key) for key in wanted]
+
+    def _ask(self, wanted: dict[str, tuple[Prompt, Record]], keep: Keep,
+             progress: Callable[[int, int], None] | None) -> dict[str, str]:
+        client, recording = self._client, self._recording(wanted, keep)
         threads = 1 if client.mode == "live" else client.concurrency
         try:
-            ask_all(self.open(), recording, wanted, threads, client.progress)
+            ask_all(self.open(), recording, wanted, threads, progress)
         finally:
             self._end(recording)
         return recording.failed
@@ -74,7 +95,7 @@ class Sender:
         lock = hashlib.sha256(f"rung:{way.endpoint}:{way.model}".encode()).hexdigest()
         while not flight.take(lock):
             flight.wait(POLL)
-        recording = self._recording({})
+        recording = self._recording({}, self._keep)
         try:
             for prompt in prompts:
                 if known() is not None:
@@ -91,10 +112,10 @@ class Sender:
             self._wire.close()
             self._wire = None
 
-    def _recording(self, wanted: dict[str, tuple[Prompt, Record]]) -> Recording:
+    def _recording(self, wanted: dict[str, tuple[Prompt, Record]], keep: Keep) -> Recording:
         client = self._client
         return Recording(
-            self.open(), self._patience, self._shelf, self._till, wanted, self._keep,
+            self.open(), self._patience, self._shelf, self._till, wanted, keep,
             analyst=client.name, is_new=client.mode == "refresh",
         )  # fmt: skip
 
