@@ -47,13 +47,13 @@ def test_an_attempt_ends_at_its_deadline(bench: Bench, play: llm_raw.Play) -> No
         try:
             start, thread = time.perf_counter(), threading.Thread(target=ask, daemon=True)
             thread.start()
-            thread.join(5.0)
+            thread.join(20.0)
             taken, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
         wire.close()
     assert not thread.is_alive()
-    assert taken < 3.0
+    assert taken < 12.0  # what it plays never ends
     assert peak < 32 * 2**20
     assert isinstance(ends[0], Unanswered)
 

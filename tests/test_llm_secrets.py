@@ -136,11 +136,11 @@ def test_what_is_nested_too_deeply_is_left_out() -> None:
 
 def test_large_texts_take_no_time(bench: Bench) -> None:
     bench.patch.setenv("HOLYSHEEP_API_KEY", KEY)
-    start = time.perf_counter()
+    start = time.process_time()
     for text in ("\\" * 600_000, "%25" * 200_000, "C\\" * 300_000, "&#4" * 200_000, KEY[:-1] * 25_000):
         assert secret_in(text) is None
     assert blot("\\" * 200_000 + KEY).endswith("***")
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
 
 
 def test_a_question_that_holds_the_key_is_not_asked(bench: Bench) -> None:

