@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from framework.llm.budget import Budget
-from tests.llm_workers import CONCURRENCY, LIMIT, Relay, cassette, start, stored, wait_for
+from tests.llm_workers import CONCURRENCY, CONTEXT, LIMIT, Relay, cassette, start, stored, wait_for
 
 EACH = (800 * 0.14 + 150 * 0.42) / 1e6  # USD; what the relay says of its answers, at the model's price
 
@@ -75,16 +75,39 @@ def finish(relay: Relay, place: Path, count: int, ledger: Budget) -> None:
     assert worker.exitcode == 0, f"a recording ended with {worker.exitcode}"
 
 
+def cold(folder: Path, processes: int, count: int) -> str:
+    """Let so many processes record the same from cold, where not even the way of asking is known.
+
+    Raises
+    ------
+    AssertionError
+        A question was asked twice or never, or a process did not get all decisions.
+    """
+    out = CONTEXT.Queue()
+    with Relay() as relay:
+        workers = [start(relay, folder / "cold", count, out, concurrency=2) for _ in range(processes)]
+        told = [out.get(timeout=LIMIT) for _ in workers]
+        for worker in workers:
+            worker.join(LIMIT)
+    assert relay.asked == dict.fromkeys(relay.asked, 1), "a question was asked twice"
+    assert len(relay.asked) == relay.server.calls == sum(paid for paid, _, _ in told) == count
+    assert [(error, statuses) for _, error, statuses in told] == [("", ["ok"] * count)] * processes
+    shares = "+".join(str(paid) for paid, _, _ in told)
+    return f"{processes} processes from cold, {count} questions: {relay.server.calls} calls ({shares})"
+
+
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--cold", type=int, default=8, help="processes that record from cold, at first")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     seed = chosen.seed or random.SystemRandom().randrange(1, 2**31)
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
+        print(cold(Path(folder), chosen.cold, chosen.count), flush=True)
         print(campaign(Path(folder), chosen.kills, chosen.count, seed))
 
 
