@@ -115,6 +115,7 @@ def cards(run: Run) -> list[dict[str, str]]:
         ("Answer after", span(float(np.median(ns)) if ns.size else None), f"95 % within {span(late)}"),
     ]
     if not is_model(run):
+        found[1] = (*found[1][:2], "stated, not measured")
         return [{"label": label, "value": value, "below": below} for label, value, below in found]
     which, calls = calls_of(run)
     if calls:
