@@ -168,5 +168,5 @@ def package(
         bounds=lambda: bounds(outcome, plan.fills.intrabar, lambda rule: rerun(with_rule(plan, rule))),
         queue=lambda order_id: queue_path(rerun(replace(plan, watch=order_id))),
         notes=notes(plan, outcome, asked), cassette=asked.tape if asked else b"", market=plan.market,
-        spent=spent, **evidence(plan, asked, outcome, cls, params, rerun),
+        spent=spent, **evidence(plan, asked, outcome, rerun),
     )  # fmt: skip

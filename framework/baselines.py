@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 from framework import memory
 from framework.calibration import calibration, calls, prices_at
+from framework.deliver import deliver
 from framework.engine.tables import Tables
 from framework.errors import FrameworkError
-from framework.llm.decision import signal_rows
 from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan
-from framework.questions import Answers, prompts_of
+from framework.questions import Answers
 from framework.records import SIGNAL, SIGNAL_STATUS
 from framework.run import call_until_done, finish
-from framework.strategy import Strategy
 
 Rows = NDArray[Any]
 Rerun = Callable[[Plan], Tables]
@@ -43,21 +42,16 @@ def with_signals(plan: Plan, signals: Rows) -> Plan:
     return replace(plan, market=replace(plan.market, signals=signals))
 
 
-def at_once(asked: Answers) -> Rows:
+def at_once(asked: Answers, plan: Plan) -> Rows:
     """Return the decisions as signals that arrive when they are asked for."""
-    return signal_rows([replace(one, latency_ns=0) for one in asked.decisions])
+    return deliver(asked.decisions, replace(plan.replies, latency="0s"))[0]
 
 
-def by_rules(asked: Answers, plan: Plan, cls: type[Strategy], params: dict[str, Any]) -> Rows:
+def by_rules(asked: Answers, plan: Plan) -> Rows:
     """Return what the offline `Rules` say to the same questions, as signals."""
     from framework.llm.rules import Rules
 
-    prompts = getattr(asked, "prompts", None)
-    if prompts is None:
-        made = cls(**params)
-        made.setup()
-        prompts = prompts_of(made, with_signals(plan, np.zeros(0, SIGNAL)).market, plan.latency.feed_ns)
-    return signal_rows(Rules().decide(prompts))
+    return deliver(Rules().decide(asked.prompts), plan.replies)[0]
 
 
 def shuffled(signals: Rows, market: Market, seed: int) -> Rows:
@@ -117,7 +111,7 @@ def row(name: str, boundary: int | None, made: Callable[[], Sequence[Outcome]]) 
 
 
 def baselines(
-    plan: Plan, asked: Answers, outcome: Outcome, cls: type[Strategy], params: dict[str, Any], rerun: Rerun
+    plan: Plan, asked: Answers, outcome: Outcome, rerun: Rerun
 ) -> list[dict[str, Any]]:
     """Return the rows of the table: run, latency 0, rules, shuffled, hold.
 
@@ -133,9 +127,9 @@ def baselines(
     def again(signals: Rows) -> Outcome:
         return Outcome(rerun(with_signals(plan, signals)))
 
-    rows = [row("run", at, lambda: [outcome]), row("latency 0", at, lambda: [again(at_once(asked))])]
+    rows = [row("run", at, lambda: [outcome]), row("latency 0", at, lambda: [again(at_once(asked, plan))])]
     if not asked.stand_in:
-        rows.append(row("rules", at, lambda: [again(by_rules(asked, plan, cls, params))]))
+        rows.append(row("rules", at, lambda: [again(by_rules(asked, plan))]))
     seeds = range(SEED, SEED + (1 if asked.stand_in else SHUFFLES))
     mixed = [shuffled(asked.signals, plan.market, seed) for seed in seeds]
     rows.append(row("shuffled", at, lambda: [again(signals) for signals in mixed]))
@@ -143,16 +137,15 @@ def baselines(
 
 
 def evidence(
-    plan: Plan, asked: Answers | None, outcome: Outcome, cls: type[Strategy] | None, params: dict[str, Any],
-    rerun: Rerun,
+    plan: Plan, asked: Answers | None, outcome: Outcome, rerun: Rerun
 ) -> dict[str, Any]:
     """Return what a Result takes beside its tables to judge who decided; each part is made when asked for.
 
     A stand-in remembers nothing and its confidence is a formula: there is neither to judge.
     """
-    if asked is None or cls is None or not asked.due:
+    if asked is None or not asked.due:
         return {}
-    rows = {"baselines": lambda: baselines(plan, asked, outcome, cls, params, rerun)}
+    rows = {"baselines": lambda: baselines(plan, asked, outcome, rerun)}
     if asked.stand_in:
         return rows
     start = float(outcome.sim.total[0]["start"])
