@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from framework.market_book import BookView, book_at
     from framework.options import Costs, Fills, Latency, Risk
     from framework.questions import market_brief, portfolio_brief
+    from framework.replies import Replies
     from framework.research.fidelity import fidelity
     from framework.research.probe import probe
     from framework.research.proofs import check_lookahead
@@ -38,7 +39,7 @@ _HOME = {
     "book_at": "market_book", "check_lookahead": "research.proofs",
     "check_strategy": "testing.rehearsal", "compiled": "strategy", "fidelity": "research.fidelity",
     "from_tardis": "data.tardis_csv", "load": "data.loading", "market_brief": "questions",
-    "portfolio_brief": "questions", "probe": "research.probe",
+    "portfolio_brief": "questions", "probe": "research.probe", "Replies": "replies",
     "replay_orders": "backtest", "sweep": "research.sweep",
 }  # fmt: skip
 
@@ -55,6 +56,7 @@ __all__ = [
     "Latency",
     "Market",
     "Masked",
+    "Replies",
     "Result",
     "Risk",
     "Rules",

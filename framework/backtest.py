@@ -14,9 +14,10 @@ from framework.options import Costs, Fills, Latency, Risk
 from framework.outcome import Outcome, bounds
 from framework.plan import Plan, make_plan, with_rule
 from framework.questions import Answers, answers, check_analyst
+from framework.replies import Replies
 from framework.result import Result
 from framework.run import Say, call_until_done, class_of, finish, run, told
-from framework.strategy import Analyst, Strategy
+from framework.strategy import Analyst, Strategy, asks_portfolio
 from framework.times import parse_duration
 
 
@@ -26,7 +27,8 @@ def backtest(
     latency: Latency | None = None, fills: Fills | None = None, leverage: float = 1.0, margin: str = "cross",
     risk: Risk | None = None, analyst: Analyst | None = None, sample: str | int | None = None,
     strict: bool = False,
-    seed: int = 0, say: Say | None = None, progress: Callable[[int], None] | None = None,
+    seed: int = 0, replies: Replies | None = None, say: Say | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Run one strategy over one market.
 
@@ -43,7 +45,9 @@ def backtest(
     risk, strict
         Limits checked before every fill; check the double-entry identity after every event.
     analyst
-        Answers the questions of `ask`; default `Rules`, the offline stand-in.
+        Answers the questions of `ask` and `ask_portfolio`; default `Rules`, the offline stand-in.
+    replies
+        When its answers arrive, which of them reach the strategy, and what they cost; see `Replies`.
     sample, seed
         Step of the equity table ("1d", default every bar close); recorded, the engine itself draws nothing.
 
@@ -57,15 +61,28 @@ def backtest(
     plan = make_plan(
         market, cash=cash, costs=costs, latency=latency, fills=fills, leverage=leverage, margin=margin,
         risk=risk,
-        strict=strict, seed=seed, sample=sample,
+        strict=strict, seed=seed, sample=sample, replies=replies,
     )  # fmt: skip
-    asked = ask_all(cls, params, plan, analyst)
-    plan = plan.with_answers(asked)
+    plan, asked = with_analyst(cls, params, plan, analyst)
     tables = run(cls, params, plan, say, progress)
+    if tables.desk is not None:
+        asked = tables.desk.answers()
+        plan = plan.with_answers(asked)
+        tables.source = tables.market = plan.market
     return package(
         tables, plan, cls, params, asked,
         rerun=lambda chosen: run(cls, params, chosen, None, None),
     )  # fmt: skip
+
+
+def with_analyst(
+    cls: type[Strategy], params: dict[str, Any], plan: Plan, analyst: Analyst | None
+) -> tuple[Plan, Answers | None]:
+    """Return the plan with its questions answered, or with who answers those of the portfolio in the run."""
+    if asks_portfolio(cls):
+        return replace(plan, analyst=analyst), None
+    asked = ask_all(cls, params, plan, analyst)
+    return plan.with_answers(asked), asked
 
 
 def ask_all(
@@ -74,7 +91,7 @@ def ask_all(
     """Ask everything the strategy wants to know over the plan's market; a mistake in its `ask` is one line.
     """
     try:
-        return answers(cls(**params), plan.market, analyst, plan.latency.feed_ns)
+        return answers(cls(**params), plan.market, analyst, plan.latency.feed_ns, plan.replies)
     except FrameworkError:
         raise
     except (Exception, SystemExit) as error:

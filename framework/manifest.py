@@ -17,6 +17,7 @@ from framework.options import DEFAULT_FEE, Costs, Fills, option_words
 from framework.outcome import Outcome
 from framework.questions import Answers
 from framework.records import REASONS, REJECTED
+from framework.replies import reply_words
 from framework.strategy import Strategy
 from framework.symbols import venue_names
 from framework.times import format_time
@@ -45,7 +46,9 @@ def manifest(
             one.id: dict(zip(("maker", "taker"), plan.costs.fees(one), strict=True))
             for one in market.instruments
         },
-        "analyst": asked.describe if asked else None, "final": outcome.final(), "versions": versions(),
+        "analyst": asked.describe if asked else None,
+        "replies": reply_words(plan.replies) if asked else None,
+        "final": outcome.final(), "versions": versions(),
     }  # fmt: skip
 
 

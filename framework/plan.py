@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from framework.market import Market
 from framework.market_ticks import tick_range
 from framework.options import Costs, Fills, Latency, Risk, engine_options
 from framework.questions import Answers
+from framework.records import ON_INVALID_NAMES
+from framework.replies import Replies
+from framework.strategy import Analyst
 from framework.times import parse_duration
 
 
@@ -32,14 +35,16 @@ class Plan:
     strict: bool
     seed: int
     sample: str | int | None
+    replies: Replies = field(default_factory=Replies)
     watch: int = 0  # id of an order whose place in the queue is written down
+    analyst: Analyst | None = None  # answers portfolio questions in the middle of the run
 
     def setup(self, **more: Any) -> Setup:
         """Return the engine's form of this plan."""
         fees = [self.costs.fees(one) for one in self.market.instruments]
         options = engine_options(
             self.costs, self.latency, self.fills, self.leverage, self.margin, self.risk, self.strict
-        )
+        ) | {"on_invalid": ON_INVALID_NAMES.index(self.replies.on_invalid)}
         return Setup(
             cash=self.cash, options=options, maker=[m for m, _ in fees], taker=[t for _, t in fees],
             latency=[self.latency.rows(one.venue) for one in self.market.instruments],
@@ -47,8 +52,10 @@ class Plan:
         )  # fmt: skip
 
     def with_answers(self, asked: Answers | None) -> Plan:
-        """Return the plan over a market that carries these answers as signals."""
-        return self if asked is None else replace(self, market=replace(self.market, signals=asked.signals))
+        """Return the plan over a market that carries these answers as signals; nobody is asked any more."""
+        if asked is None:
+            return self
+        return replace(self, market=replace(self.market, signals=asked.signals), analyst=None)
 
     def check(self) -> None:
         """Refuse what cannot be run: no bars, no money, two currencies in one account."""
@@ -80,6 +87,7 @@ WRITTEN = {  # how an option that is no plain value is written
     "costs": (Costs, "costs=Costs(taker=0.001)"),
     "latency": (Latency, 'latency=Latency(order="50ms")'),
     "fills": (Fills, 'fills=Fills.like("vectorbt")'),
+    "replies": (Replies, 'replies=Replies(latency="2s")'),
     "risk": (Risk, "risk=Risk(max_position_notional=50_000)"),
 }
 
@@ -112,7 +120,7 @@ def with_rule(plan: Plan, rule: str) -> Plan:
 def make_plan(
     market: Market, *, cash: float = 10_000.0, costs: Costs | None = None, latency: Latency | None = None,
     fills: Fills | None = None, leverage: float = 1.0, margin: str = "cross", risk: Risk | None = None,
-    strict: bool = False, seed: int = 0, sample: str | int | None = None,
+    strict: bool = False, seed: int = 0, sample: str | int | None = None, replies: Replies | None = None,
 ) -> Plan:
     """Return the checked plan of a run; options as in `backtest`."""
     if isinstance(cash, (int, np.integer, np.floating)) and not isinstance(cash, bool):
@@ -120,10 +128,10 @@ def make_plan(
     if isinstance(leverage, (np.integer, np.floating)):
         leverage = float(leverage)
     check_types({"costs": costs, "latency": latency, "fills": fills, "risk": risk, "seed": seed,
-                 "strict": strict, "sample": sample})  # fmt: skip
+                 "strict": strict, "sample": sample, "replies": replies})  # fmt: skip
     plan = Plan(
         market, cash, costs or Costs(), latency or Latency(), fills or Fills(), leverage, margin, risk,
-        bool(strict), int(seed), sample
-    )
+        bool(strict), int(seed), sample, replies or Replies(),
+    )  # fmt: skip
     plan.check()
     return plan

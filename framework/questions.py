@@ -11,13 +11,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from framework.deliver import YES, deliver
 from framework.errors import ConfigError, StrategyError
-from framework.llm.decision import Decision, Prompt, signal_rows
+from framework.llm.decision import Decision, Prompt
 from framework.llm.facts import Facts, need_static
 from framework.llm.portfolio import with_portfolio
 from framework.llm.prompt import DEPTH_LEVELS, FLOW_TRADES, Book, Brief, Trades, make_brief
 from framework.market import Market, View
 from framework.market_view import TICK_BARS
+from framework.replies import Replies
 from framework.strategy import Analyst, Strategy
 from framework.times import format_interval, parse_duration, parse_interval
 
@@ -36,6 +38,8 @@ class Answers:
     describe: dict[str, Any]
     tape: Callable[[], bytes]
     ids: tuple[str, ...]  # of the market's instruments
+    prompts: Sequence[Prompt]  # as they were asked, in the order of `decisions`
+    delivered: Sequence[str]  # what became of each answer, see `framework.deliver`
 
     @property
     def due(self) -> int:
@@ -49,13 +53,14 @@ class Answers:
 
     @property
     def coverage(self) -> tuple[int, int]:
-        """(valid decisions, due decisions)."""
-        return sum(d.status == "ok" for d in self.decisions), self.due
+        """(valid decisions that reached the strategy, due decisions)."""
+        return sum(word == YES for word in self.delivered), self.due
 
     def frame(self) -> pl.DataFrame:
         """Return the decisions table of a result."""
         rows = []
-        for d in self.decisions:
+        arrivals = self.signals["arrival_ts"][np.argsort(self.signals["id"])].tolist()
+        for i, d in enumerate(self.decisions):
             s = d.signal
             rows.append(
                 {
@@ -66,6 +71,8 @@ class Answers:
                     "size": _number(s, "position_size_pct"), "latency_ns": d.latency_ns, "cost": d.cost,
                     "in_sample": bool(d.in_sample), "model": d.model,
                     "reasoning": d.reasoning or "; ".join(d.problems), "key": d.key,
+                    "arrival_ts": arrivals[i], "delivered": self.delivered[i],
+                    "repairs": "; ".join(d.repairs), "sample": d.sample,
                 }
             )  # fmt: skip
         from framework.result import SCHEMAS
@@ -172,19 +179,26 @@ def prompts_of(made: Strategy, market: Market, feed_ns: int = 0) -> list[Prompt]
     view = View(market, market.start, feed_ns, made.bars)
     found: list[Prompt] = []
     for ts in question_times(made, market, feed_ns):
-        asked = made.ask(view.at(ts))  # type: ignore[attr-defined]
-        for one in asked if isinstance(asked, (list, tuple)) else [asked]:
-            if one is None:
-                continue
-            if isinstance(one, Brief):
-                one = Prompt.of(one, index_of(one, market))
-            if not isinstance(one, Prompt):
-                raise StrategyError(
-                    f"{type(made).__name__}.ask returns {type(one).__name__}; return market_brief(view), "
-                    "a list of them, or None"
-                )
-            found.append(one)
+        found += as_prompts(made, made.ask(view.at(ts)), market, "ask")  # type: ignore[attr-defined]
     need_static(found)
+    return found
+
+
+def as_prompts(made: Strategy, asked: Any, market: Market, hook: str) -> list[Prompt]:
+    """Return what `ask` or `ask_portfolio` gave back as prompts."""
+    found: list[Prompt] = []
+    for one in asked if isinstance(asked, (list, tuple)) else [asked]:
+        if one is None:
+            continue
+        if isinstance(one, Brief):
+            one = Prompt.of(one, index_of(one, market))
+        if not isinstance(one, Prompt):
+            words = "market_brief(view)" if hook == "ask" else "portfolio_brief(view, broker)"
+            raise StrategyError(
+                f"{type(made).__name__}.{hook} returns {type(one).__name__}; return {words}, a list of them, "
+                "or None"
+            )
+        found.append(one)
     return found
 
 
@@ -205,18 +219,33 @@ def check_analyst(analyst: Any) -> None:
         )
 
 
-def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: int = 0) -> Answers | None:
+def answers(
+    made: Strategy, market: Market, analyst: Analyst | None, feed_ns: int = 0, replies: Replies | None = None
+) -> Answers | None:
     """Ask everything the strategy wants to know; None when it asks nothing or the market brings its signals.
     """
     if not callable(getattr(made, "ask", None)) or len(market.signals):
         return None
-    if analyst is None:
-        from framework.llm.rules import Rules
-
-        analyst = Rules()
+    analyst = analyst or stand_in()
     made.setup()
     prompts = prompts_of(made, market, feed_ns)
     decisions = analyst.decide(prompts)
+    rows, words = deliver(decisions, replies or Replies())
+    return told_of(made, market, analyst, prompts, decisions, rows, words)
+
+
+def stand_in() -> Analyst:
+    """Return who answers when nobody was named."""
+    from framework.llm.rules import Rules
+
+    return Rules()
+
+
+def told_of(
+    made: Strategy, market: Market, analyst: Analyst, prompts: Sequence[Prompt],
+    decisions: Sequence[Decision], signals: NDArray[Any], delivered: Sequence[str],
+) -> Answers:
+    """Return what was asked and answered, for the engine and the report."""
     records = getattr(analyst, "records", None)
 
     def tape() -> bytes:
@@ -225,15 +254,12 @@ def answers(made: Strategy, market: Market, analyst: Analyst | None, feed_ns: in
         return encode(records({d.key for d in decisions})) if records else b""
 
     describe = getattr(analyst, "describe", None)
-    said = (
-        describe()
-        if describe
-        else {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
-    )
+    who = {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
+    said = describe() if describe else who
     return Answers(
-        signal_rows(decisions), decisions, analyst.name, analyst.stand_in,
+        signals, decisions, analyst.name, analyst.stand_in,
         {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)},
-        tape, tuple(one.id for one in market.instruments),
+        tape, tuple(one.id for one in market.instruments), prompts, delivered,
     )  # fmt: skip
 
 

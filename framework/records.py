@@ -98,7 +98,12 @@ TRIGGER_NAMES = ("trade", "mark", "quote")
 # market regimes and decision status of a signal row
 REGIMES = ("trending_up", "trending_down", "ranging", "volatile", "uncertain")
 DIRECTIONS = {"long": 1, "short": -1, "neutral": 0}
-SIGNAL_STATUS = ("ok", "invalid", "refused", "truncated", "missing")
+SIGNAL_STATUS = ("ok", "invalid", "refused", "truncated", "missing", "withheld")
+OK, MISSING = SIGNAL_STATUS.index("ok"), SIGNAL_STATUS.index("missing")
+WITHHELD = SIGNAL_STATUS.index("withheld")  # a valid decision that never reached the strategy (see `Replies`)
+ASK = len(SIGNAL_STATUS)  # no decision: the time at which a portfolio question is due
+HOLD, FLAT, HALT = range(3)  # what an unusable decision does: nothing, close, close and end trading
+ON_INVALID_NAMES = ("hold", "flat", "stop")
 
 BAR = np.dtype(
     [
@@ -170,7 +175,7 @@ SIGNAL = np.dtype(
         ("risk_reward", "f8"),  # |target - entry| / |entry - stop|, recomputed here
         ("cost", "f8"),  # settlement currency, booked at arrival
         ("in_sample", "i8"),  # 1 = the model may remember this time
-        ("status", "i8"),  # index in SIGNAL_STATUS; strategies are woken for 0 only
+        ("status", "i8"),  # index in SIGNAL_STATUS; strategies are woken for 0 only; ASK in the engine
         ("id", "i8"),  # row in the decisions table
     ]
 )

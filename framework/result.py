@@ -31,7 +31,8 @@ _COLUMNS = {
     "exit_price:f gross:f fees:f funding:f pnl:f reason:s",
     "equity": "ts:i equity:f cash:f position:f realised:f unrealised:f fees:f funding:f tokens:f",
     "decisions": "ts:i instrument:s status:s regime:s direction:s confidence:f entry:f stop:f target:f "
-    "size:f latency_ns:i cost:f in_sample:b model:s reasoning:s key:s",
+    "size:f latency_ns:i cost:f in_sample:b model:s reasoning:s key:s arrival_ts:i delivered:s repairs:s "
+    "sample:i",
     "price": "ts:i close:f instrument:s",
 }
 SCHEMAS: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from framework.desk import Desk
 from framework.engine import translate
 from framework.engine.calls import step
 from framework.engine.rehearse import loop_of, rehearse
@@ -29,7 +30,8 @@ from framework.jit import is_cold, jit_enabled, mark_warm
 from framework.market import Market, View
 from framework.market_reel import Reel
 from framework.plan import Plan
-from framework.strategy import TICK_HOOKS, Strategy, hooks_of, need_hook, parameters_of
+from framework.questions import stand_in
+from framework.strategy import TICK_HOOKS, Strategy, asks_portfolio, hooks_of, need_hook, parameters_of
 from framework.times import format_time, parse_duration, parse_interval
 
 Say = Callable[[str], None]
@@ -90,9 +92,7 @@ def run(
     need_hook(cls)
     market = plan.market if not plan.market.tapes else Reel(plan.market).market
     made = fresh(cls, params, market, plan.latency.feed_ns)
-    tables = Tables(market, engine_setup(made, plan))
-    tables.source = plan.market
-    wake(tables, made)
+    tables = tables_of(made, market, plan)
     try:
         if cls.compiled and jit_enabled():
             done = run_compiled(made, tables, plan, say, code)
@@ -108,6 +108,24 @@ def run(
         tables.close()
     finish(tables, done, cls.__name__)
     return tables
+
+
+def tables_of(made: Strategy, market: Market, plan: Plan) -> Tables:
+    """Return the engine's tables of a new run: what the strategy asks for, and who is woken."""
+    desk = desk_of(made, market, plan)
+    if desk is not None:
+        market = replace(market, signals=desk.signals())
+    tables = Tables(market, engine_setup(made, plan))
+    tables.source, tables.desk = plan.market, desk
+    wake(tables, made)
+    return tables
+
+
+def desk_of(made: Strategy, market: Market, plan: Plan) -> Desk | None:
+    """Return who asks the portfolio questions of a run; None where there are none, or signals instead."""
+    if not asks_portfolio(type(made)) or len(market.signals):
+        return None
+    return Desk(made, market, plan.analyst or stand_in(), plan.replies, plan.latency.feed_ns)
 
 
 def engine_setup(made: Strategy, plan: Plan) -> Setup:
@@ -171,7 +189,16 @@ def run_compiled(
 
 def run_plain(made: Strategy, tables: Tables, progress: Callable[[int], None] | None) -> int:
     """Run plain Python hooks to the end."""
-    return loop_of(tables)(tables, made, made.features, getattr(made, "view", None)).run(progress)
+    return int(loop_for(tables, made).run(progress))
+
+
+def loop_for(tables: Tables, made: Strategy) -> Any:
+    """Return the plain driver of a run."""
+    loop = loop_of(tables)(tables, made, made.features, getattr(made, "view", None))
+    if tables.desk is not None:
+        loop.desk = tables.desk
+        loop.desk.start(tables)
+    return loop
 
 
 def finish(tables: Tables, code: int, who: str) -> None:

@@ -19,6 +19,7 @@ HOOKS = {
     "on_book": ("book", "broker"),
     "on_timer": ("now", "broker"),
     "ask": ("view",),
+    "ask_portfolio": ("view", "broker"),
 }
 TICK_HOOKS = ("on_trade", "on_book")  # of markets with trades or books
 SETTINGS = ("sample", "bars", "timer", "ask_every", "features", "warmup", "view", "instruments")
@@ -191,7 +192,8 @@ class Strategy:
 
     Annotated class attributes are parameters: sweepable, checked, printed. State is whatever `setup` assigns.
     Hooks: `on_bar(bar, broker)`, `on_fill`, `on_order`, `on_signal(signal, broker)`, `on_timer(now, broker)`,
-    and in plain Python `ask(view)`, a market-only question to the analyst.
+    and in plain Python `ask(view)`, a market-only question to the analyst, or `ask_portfolio(view, broker)`,
+    one that shows the account: it is asked in the middle of the run, so every run asks questions of its own.
 
     Class settings: `bars` ("1h": the interval `on_bar` gets; default the finest), `timer` ("15m"),
     `ask_every` ("4h"), `features` (names of feature streams), `warmup` (that many of the first bars go by
@@ -303,20 +305,25 @@ def parse_value(owner: str, name: str, kind: type, text: str) -> Any:
 def check_hooks(cls: type[Strategy]) -> None:
     """Refuse what a class itself defines as on_... or ask... and no run would call, or could not call.
 
-    Those are names that are no hook, hooks that wait for portfolio prompts, and hooks with other parameters
-    than (self, event, broker).
+    Those are names that are no hook, and hooks with other parameters than (self, event, broker).
     """
     for name, value in vars(cls).items():
         if not callable(value) or not name.startswith(("on_", "ask")):
             continue
-        if name == "ask_portfolio":
-            raise StrategyError(
-                f"{cls.__name__}.ask_portfolio is never called: portfolio prompts are not there yet; "
-                "ask(self, view) asks about the market"
-            )
         if name not in HOOKS:
             raise StrategyError(f"{cls.__name__}.{name} is no hook: {near(name, HOOKS)}")
         check_signature(cls, name, value)
+
+
+def asks_portfolio(cls: type[Strategy]) -> bool:
+    """True for a class with `ask_portfolio`; StrategyError where it cannot be asked."""
+    if not callable(getattr(cls, "ask_portfolio", None)):
+        return False
+    if cls.compiled:
+        raise StrategyError(f"{cls.__name__}.ask_portfolio is asked in plain Python: leave @compiled away")
+    if callable(getattr(cls, "ask", None)):
+        raise StrategyError(f"{cls.__name__} has ask and ask_portfolio; keep one of them")
+    return True
 
 
 def need_hook(cls: type[Strategy]) -> None:

@@ -20,7 +20,8 @@ CODE = {
     "nohook.py": "class A(Strategy):\n    def on_bars(self, bar, broker):\n        pass\n",
     "none.py": "x = 1\n",
     "idle.py": "class A(Strategy):\n    def setup(self):\n        self.n = 0\n",
-    "folio.py": "class A(Strategy):\n    def ask_portfolio(self, view, broker):\n        pass\n",
+    "folio.py": "class A(Strategy):\n    def ask(self, view): pass\n"
+    "    def ask_portfolio(self, view, broker): pass\n",
     "exits.py": "import sys\nclass A(Strategy):\n    def on_bar(self, bar, broker):\n        sys.exit(3)\n",
     "exits_first.py": "import sys\nclass A(Strategy):\n    def setup(self):\n        sys.exit()\n"
     "    def on_bar(self, bar, broker):\n        pass\n",
@@ -91,7 +92,7 @@ BAD = [  # (command, exit code, what the line says)
     ("backtest exits.py", 2, "A.on_bar, exits.py:5: SystemExit: 3"),
     ("backtest exits_first.py", 2, "A.setup, exits_first.py:5: SystemExit"),
     ("backtest idle.py", 2, "A has no hook, so nothing ever happens: define on_bar"),
-    ("backtest folio.py", 2, "A.ask_portfolio is never called"),
+    ("backtest folio.py", 2, "A has ask and ask_portfolio"),
     ("backtest still.py", 2, "A.timer must be longer than 0"),
     ("backtest nostate.py", 2, "names 'y', which setup does not set: there is none yet; add it first"),
     ("backtest hook.py", 2, "on_bar(self, bar, broker)"),

@@ -122,6 +122,10 @@ def decisions_of(ts: Any, close: Any, reasoning: list[str], n: int) -> pl.DataFr
             "model": ["rules-1"] * n,
             "reasoning": reasoning,
             "key": ["k"] * n,
+            "arrival_ts": ts[:n] + 10**9,
+            "delivered": ["yes"] * n,
+            "repairs": [""] * n,
+            "sample": [0] * n,
         },
         schema=SCHEMAS["decisions"],
     )

@@ -19,11 +19,11 @@ FLOORS = {  # floor: files and rooms on it; they import from their own room and 
     1.9: "jit",
     2: "arena instruments llm",
     3: "market market_bars market_book market_columns market_cover market_parts market_reel market_source "
-    "market_streams market_tick_bars market_tick_parts market_ticks market_view strategy options indicators "
-    "report",
+    "market_streams market_tick_bars market_tick_parts market_ticks market_view strategy options replies "
+    "indicators report",
     4: "engine data",
     5: "result result_diff result_store outcome execution tick_metrics order_case order_story questions "
-    "script script_frame manifest plan run backtest",
+    "script script_frame manifest plan run backtest deliver desk",
     6: "research testing",
     7: "samples cli cli_data cli_data_check cli_data_download cli_data_live cli_data_store cli_job cli_probe "
     "cli_run cli_show cli_strategy cli_sweep __main__ __init__",

@@ -39,7 +39,7 @@ from framework.engine.state import (
 from framework.engine.tables import Tables
 from framework.errors import OrderRejected, near
 from framework.jit import native
-from framework.records import GTD, NEVER, NONE, TIF_NAMES
+from framework.records import ASK, GTD, NEVER, NONE, TIF_NAMES
 
 NO_BOOK = "broker.book: the market has bars only; a book needs tick data (from_tardis, or the sample `ticks`)"
 CHUNK = 4096  # bars turned into Python numbers at a time
@@ -221,6 +221,7 @@ class Loop:
         self.strategy = strategy
         self.features = features
         self.view = view
+        self.desk: Any = None  # asks portfolio questions, where the strategy has some
         self.row = 0  # first bar the kernel has not passed, while bars pass without it
         self.sent = False
         self.brokers = [self.broker_class(self, k) for k in range(int(tables.clock["n"]))]
@@ -250,7 +251,7 @@ class Loop:
         ahead = AHEAD
         quiet = hasattr(self.strategy, "on_bar") and int(self.tables.sim.cursor[0]["same"]) == 1
         while True:
-            if quiet:
+            if quiet and self.tables.clock["halted"] == 0:
                 end = quiet_end(self.tables.address, ahead)
                 if end != NONE:
                     self.pass_bars(end)
@@ -327,6 +328,8 @@ class Loop:
             self.wake_order(row)
         elif code == WAKE_SIGNAL:
             s = sim.signals[row]
+            if s["status"] == ASK:
+                return self.desk.ask(self.tables, self.brokers)
             signal = Signal(*(s[n].item() for n in Signal._fields))
             self.strategy.on_signal(signal, self.brokers[signal.instrument])
         elif code == WAKE_TIMER:

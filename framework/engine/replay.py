@@ -7,6 +7,7 @@ from framework.engine.ledger import book_fill, equity_of
 from framework.engine.margin import give_back
 from framework.engine.quiet import is_timer_due, next_bar_hook, pass_unseen
 from framework.engine.requests import send_script
+from framework.engine.sending import place_close, send_cancel_all
 from framework.engine.state import (
     DONE,
     E_LOOP,
@@ -24,7 +25,7 @@ from framework.engine.state import (
     sim_at,
 )
 from framework.jit import kernel
-from framework.records import FILLED, NEVER, NONE, OPEN, PENDING
+from framework.records import ASK, FILLED, FLAT, HOLD, MISSING, NEVER, NONE, OK, OPEN, PENDING
 
 
 @kernel(store=False)
@@ -135,6 +136,24 @@ def see(sim: Sim):
 
 
 @kernel(store=False)
+def do_without(sim: Sim, k):
+    """Do what the policy says when there is no usable decision: leave this market, or all and for good."""
+    c = sim.clock[0]
+    if c["halted"] == 1:
+        return
+    if c["on_invalid"] == FLAT:
+        place_close(sim, k)
+        return
+    c["halted"] = 1
+    for j in range(c["n"]):
+        send_cancel_all(sim, j)
+        place_close(sim, j)
+    c["timer_step"] = 0
+    c["wake_fill"] = c["wake_order"] = c["wake_signal"] = c["wake_bar"] = 0
+    c["wake_trade"] = c["wake_book"] = 0
+
+
+@kernel(store=False)
 def next_answer_hook(sim: Sim):
     """Say whether an answer or a signal is still to be shown; DONE when none is."""
     c = sim.clock[0]
@@ -153,8 +172,11 @@ def next_answer_hook(sim: Sim):
     while c["signal"] < c["signal_paid"]:
         c["row"] = c["signal"]
         c["signal"] += 1
-        if c["wake_signal"] == 1 and sim.signals[c["row"]]["status"] == 0:
+        status = sim.signals[c["row"]]["status"]
+        if (status == OK and c["wake_signal"] == 1) or (status == ASK and c["halted"] == 0):
             return WAKE_SIGNAL
+        if OK < status < MISSING and c["on_invalid"] != HOLD:
+            do_without(sim, sim.signals[c["row"]]["instrument"])
     return DONE
 
 

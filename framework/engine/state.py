@@ -124,6 +124,8 @@ CLOCK = np.dtype(
         ("wake_fill", "i8"),
         ("wake_order", "i8"),
         ("wake_signal", "i8"),
+        ("on_invalid", "i8"),  # what an invalid, refused or truncated decision does: HOLD, FLAT, HALT
+        ("halted", "i8"),  # 1 = trading ended by such a decision: no hook is called any more
         ("wake_bar", "i8"),
         ("ambiguous", "i8"),
         ("late", "i8"),

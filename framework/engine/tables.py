@@ -78,6 +78,7 @@ class Tables:
 
     def __init__(self, market: Market, setup: Setup) -> None:
         self.source = market
+        self.desk: Any = None  # asks portfolio questions in the middle of the run, where there are some
         self.market = market if not market.tapes or market.reel is not None else Reel(market).market
         self.reel = self.market.reel
         self.sim = build(self.market, setup)
