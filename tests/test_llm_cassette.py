@@ -106,7 +106,8 @@ def test_columns_refuse_what_they_cannot_place(file: Path) -> None:
     with pytest.raises(DataError, match="empty"):
         columns([], instruments=HERE)
     asked = replace(PROMPTS[5], text=PROMPTS[5].text.replace("price: 100", "price: 101"))
-    with pytest.raises(CacheMiss, match=r"nearest .*'Current price: 100.*against 'Current price: 101"):
+    told = r"c\.jsonl\.gz: .*nearest .*'Current price: 100.*against 'Current price: 101"
+    with pytest.raises(CacheMiss, match=told):
         columns(file, instruments=HERE, prompts=[*PROMPTS, asked])
 
 
