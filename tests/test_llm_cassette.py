@@ -106,7 +106,8 @@ def test_columns_refuse_what_they_cannot_place(file: Path) -> None:
     with pytest.raises(DataError, match="empty"):
         columns([], instruments=HERE)
     asked = replace(PROMPTS[5], text=PROMPTS[5].text.replace("price: 100", "price: 101"))
-    with pytest.raises(CacheMiss, match=r"nearest .*'Current price: 100.*against 'Current price: 101"):
+    told = r"c\.jsonl\.gz: .*nearest .*'Current price: 100.*against 'Current price: 101"
+    with pytest.raises(CacheMiss, match=told):
         columns(file, instruments=HERE, prompts=[*PROMPTS, asked])
 
 
@@ -289,6 +290,7 @@ def test_replay_is_the_recording_in_another_process(bench: Bench, tmp_path: Path
     server.close()
     assert asked == paid.decisions.height > 30
     clean = {name: text for name, text in os.environ.items() if "HOLYSHEEP" not in name}
+    clean["NUMBA_DISABLE_JIT"] = "1"  # a hundred and seventy bars are not worth compiling for
     told = subprocess.run([sys.executable, "-B", "-c", REPLAY, str(run)], env=clean, text=True, timeout=120,
                           capture_output=True, check=False)  # fmt: skip
     sums = [sha256(data).hexdigest() for data in (paid.cassette, paid.decisions.write_csv().encode())]

@@ -78,10 +78,17 @@ def columns(source: Source, *, instruments: Sequence[Named | str],
         source = list(source)
     table = _Table(instruments, _Verified(source))
     table.fill()
-    chosen = table.chosen(way, str(source) if isinstance(source, (str, os.PathLike)) else "the cassette")
+    name = str(source) if isinstance(source, (str, os.PathLike)) else "cassette"
+    chosen = table.chosen(way, name)
     if prompts is None:
         return table.rows_by_time(chosen)
-    return table.rows_of(chosen, prompts, lambda: CassetteAnalyst(records_of(source), **way))
+
+    def replay() -> CassetteAnalyst:
+        analyst = CassetteAnalyst(records_of(source), **way)
+        analyst.path = Path(name)
+        return analyst
+
+    return table.rows_of(chosen, prompts, replay)
 
 
 def records_of(source: Source) -> list[Record]:
