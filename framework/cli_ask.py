@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from framework.cli_job import Job
 from framework.cli_show import Meter, is_watched
-from framework.errors import BudgetExceeded, ConfigError
+from framework.errors import BudgetExceeded, ConfigError, FrameworkError
 
 if TYPE_CHECKING:
     from framework.market import Market
@@ -58,7 +58,7 @@ def analysts_of(
 
 def is_given(job: Job, name: str) -> bool:
     """True when an option was typed; 0 is a value."""
-    return getattr(job, name) not in (None, False)
+    return getattr(job, name) is not None and getattr(job, name) is not False
 
 
 def does_ask(cls: type[Strategy]) -> bool:
@@ -173,7 +173,19 @@ def asking(analysts: Sequence[Analyst | None]) -> Iterator[None]:
         try:
             yield
         except BudgetExceeded as error:
+            close(inner)
             raise BudgetExceeded(f"INCOMPLETE: {error}") from None
+        except FrameworkError:
+            close(inner)
+            raise
+        close(inner)
+
+
+def close(analysts: Sequence[Any]) -> None:
+    """Close the connections and the store of who answered; what was answered stays in memory."""
+    for one in analysts:
+        if hasattr(one, "close"):
+            one.close()
 
 
 def spending(analyst: Analyst | None) -> Iterator[str]:

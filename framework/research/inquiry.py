@@ -201,7 +201,7 @@ def reads(cls: type[Strategy]) -> tuple[str, ...]:
 
 
 def sets_times(cls: type[Strategy]) -> bool:
-    """True when a method of the class names a setting that decides when it asks."""
+    """True when a method of the class assigns a setting that decides when it asks, or names one as a text."""
     codes = [
         method.__code__
         for base in cls.__mro__
@@ -209,7 +209,10 @@ def sets_times(cls: type[Strategy]) -> bool:
         for method in vars(base).values()
         if hasattr(method, "__code__")
     ]
-    return any(name in (*code.co_names, *code.co_consts) for code in codes for name in SETTINGS)
+    stored = {
+        step.argval for code in codes for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"
+    }
+    return any(name in stored or any(name in code.co_consts for code in codes) for name in SETTINGS)
 
 
 __all__ = ["Inquiry", "Point", "Told", "points_of"]
