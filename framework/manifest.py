@@ -87,6 +87,8 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
         said.insert(0, f"decisions by {asked.name}")
     if asked is not None and asked.missing:
         said.insert(0, missing_words(asked))
+    if asked is not None:
+        said += [f"the relay changed while it was asked: {words}" for words in asked.describe.get("alarms", ())]
     said += rejected_words(outcome)
     short = {
         i

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from framework.deliver import YES, deliver
 from framework.errors import ConfigError, StrategyError
 from framework.llm.decision import Decision, Prompt
-from framework.llm.facts import Facts, need_static
+from framework.llm.facts import Facts, described, need_static
 from framework.llm.portfolio import with_portfolio
 from framework.llm.prompt import DEPTH_LEVELS, FLOW_TRADES, Book, Brief, Trades, make_brief
 from framework.market import Market, View
@@ -255,11 +255,14 @@ def told_of(
 
     describe = getattr(analyst, "describe", None)
     who = {"name": analyst.name, "model": analyst.model, "stand_in": analyst.stand_in}
-    said = describe() if describe else who
+    said = dict(describe() if describe else who)
+    said |= {"ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)}
+    said |= {name: found for name, found in described(prompts).items() if found}
+    if alarms := list(getattr(analyst, "alarms", ())):
+        said["alarms"] = alarms
     return Answers(
-        signals, decisions, analyst.name, analyst.stand_in,
-        {**said, "ask_every": format_interval(parse_duration(made.ask_every)), "questions": len(prompts)},
-        tape, tuple(one.id for one in market.instruments), prompts, delivered,
+        signals, decisions, analyst.name, analyst.stand_in, said, tape,
+        tuple(one.id for one in market.instruments), prompts, delivered,
     )  # fmt: skip
 
 

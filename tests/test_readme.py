@@ -96,6 +96,7 @@ def test_commands_run_in_order(
     monkeypatch.setattr(store, "VARIABLE", "SHEEPFOLD_ANSWERS")  # the loopback's answers stay here, while
     monkeypatch.setenv("SHEEPFOLD_ANSWERS", str(desk / "cache"))  # the compiled code is where it always is
     monkeypatch.setenv("SHEEPFOLD_STORE", str(desk / "store"))
+    asked = 0
     with HolySheepServer() as server, TardisServer() as tardis:
         for name, value in (server.environment | tardis.environment).items():
             monkeypatch.setenv(name, value)
