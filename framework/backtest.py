@@ -63,8 +63,7 @@ def backtest(
         risk=risk,
         strict=strict, seed=seed, sample=sample, replies=replies,
     )  # fmt: skip
-    asked = ask_all(cls, params, plan, analyst)
-    plan = replace(plan, analyst=analyst) if asks_portfolio(cls) else plan.with_answers(asked)
+    plan, asked = with_analyst(cls, params, plan, analyst)
     tables = run(cls, params, plan, say, progress)
     if tables.desk is not None:
         asked = tables.desk.answers()
@@ -74,6 +73,16 @@ def backtest(
         tables, plan, cls, params, asked,
         rerun=lambda chosen: run(cls, params, chosen, None, None),
     )  # fmt: skip
+
+
+def with_analyst(
+    cls: type[Strategy], params: dict[str, Any], plan: Plan, analyst: Analyst | None
+) -> tuple[Plan, Answers | None]:
+    """Return the plan with its questions answered, or with who answers those of the portfolio in the run."""
+    if asks_portfolio(cls):
+        return replace(plan, analyst=analyst), None
+    asked = ask_all(cls, params, plan, analyst)
+    return plan.with_answers(asked), asked
 
 
 def ask_all(

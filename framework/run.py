@@ -92,12 +92,7 @@ def run(
     need_hook(cls)
     market = plan.market if not plan.market.tapes else Reel(plan.market).market
     made = fresh(cls, params, market, plan.latency.feed_ns)
-    desk = desk_of(made, market, plan)
-    if desk is not None:
-        market = replace(market, signals=desk.signals())
-    tables = Tables(market, engine_setup(made, plan))
-    tables.source, tables.desk = plan.market, desk
-    wake(tables, made)
+    tables = tables_of(made, market, plan)
     try:
         if cls.compiled and jit_enabled():
             done = run_compiled(made, tables, plan, say, code)
@@ -112,6 +107,17 @@ def run(
     finally:
         tables.close()
     finish(tables, done, cls.__name__)
+    return tables
+
+
+def tables_of(made: Strategy, market: Market, plan: Plan) -> Tables:
+    """Return the engine's tables of a new run: what the strategy asks for, and who is woken."""
+    desk = desk_of(made, market, plan)
+    if desk is not None:
+        market = replace(market, signals=desk.signals())
+    tables = Tables(market, engine_setup(made, plan))
+    tables.source, tables.desk = plan.market, desk
+    wake(tables, made)
     return tables
 
 
@@ -183,11 +189,16 @@ def run_compiled(
 
 def run_plain(made: Strategy, tables: Tables, progress: Callable[[int], None] | None) -> int:
     """Run plain Python hooks to the end."""
+    return int(loop_for(tables, made).run(progress))
+
+
+def loop_for(tables: Tables, made: Strategy) -> Any:
+    """Return the plain driver of a run."""
     loop = loop_of(tables)(tables, made, made.features, getattr(made, "view", None))
     if tables.desk is not None:
         loop.desk = tables.desk
         loop.desk.start(tables)
-    return loop.run(progress)
+    return loop
 
 
 def finish(tables: Tables, code: int, who: str) -> None:

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framework import Market, Replies, Rules, Strategy, backtest, compiled, market_brief
+from framework import (
+    Market,
+    Replies,
+    Rules,
+    Strategy,
+    backtest,
+    check_lookahead,
+    check_strategy,
+    compiled,
+    market_brief,
+)
 from framework.deliver import deliver
 from framework.errors import ConfigError, StrategyError
 from framework.llm.decision import Decision, Prompt
@@ -275,3 +285,19 @@ def test_portfolio_questions_on_ticks() -> None:
     result = backtest(Quick, load("ticks"), analyst=long_or_invalid({2}), replies=Replies(on_invalid="flat"))
     assert result.decisions.height > 5
     assert result.fills["side"].to_list()[:3] == ["buy", "sell", "buy"]
+
+
+def test_portfolio_questions_are_proved_and_rehearsed_like_others(market: Market) -> None:
+    class Cheat(Portfolio):
+        """Ask with a close that lies in the future."""
+
+        def ask_portfolio(self, view, broker):
+            brief = market_brief(view)
+            (rows,) = view._market.bars.values()  # what no strategy may do
+            row = min(int(np.searchsorted(rows["close_ts"], view.now)) + 5, len(rows) - 1)
+            return replace(brief, rsi=float(rows["close"][row] % 100.0))
+
+    short = market.slice(None, "2019-01-08")
+    assert check_lookahead(Portfolio, short, cuts=4, scrambles=4).verdict == "clean"
+    assert check_lookahead(Cheat, short, cuts=4, scrambles=4).verdict == "LOOK-AHEAD"
+    assert check_strategy(Portfolio, short).ok

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from framework.backtest import ask_all
+from framework.backtest import with_analyst
 from framework.errors import ConfigError, FrameworkError, near
 from framework.execution import order_metrics
 from framework.market import Market
@@ -103,8 +103,10 @@ def row_of(
     try:
         chosen = replace(plan, market=of())
         chosen.check()
-        asked = ask_all(cls, params, chosen, analyst)
-        outcome = Outcome(run(cls, params, chosen.with_answers(asked), None, None))
+        chosen, asked = with_analyst(cls, params, chosen, analyst)
+        tables = run(cls, params, chosen, None, None)
+        asked = tables.desk.answers() if tables.desk else asked
+        outcome = Outcome(tables)
     except FrameworkError as error:
         return {"status": "failed", "error": str(error)}
     status = "bust" if outcome.tables.clock["bust"] else "done"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.backtest import ask_all
+from framework.backtest import with_analyst
 from framework.engine import translate
 from framework.errors import ConfigError, FrameworkError, near
 from framework.jit import jit_enabled
@@ -18,6 +18,7 @@ from framework.market import Market
 from framework.market_source import need_memory
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
+from framework.questions import stand_in
 from framework.records import NEVER
 from framework.research.differences import Horizon, Seen, first_difference
 from framework.research.futures import (
@@ -141,21 +142,21 @@ class Recall:
 
     name, model, stand_in = "recall", "recall", True
 
-    def __init__(self, first: Analyst | None) -> None:
-        self.first = first
+    def __init__(self, first: Analyst) -> None:
+        self.first: Analyst | None = first
         self.known: dict[Any, Decision] = {}
         self.asked: list[tuple[int, int, str, str]] = []
 
     def decide(self, prompts: Sequence[Prompt]) -> list[Decision]:
         """Answer prompts in order."""
-        self.asked = [(p.ts, p.instrument, p.system, p.text) for p in prompts]
+        keys = [(p.ts, p.instrument, p.system, p.text) for p in prompts]
+        self.asked += keys
         if self.first is not None:
-            self.known = dict(zip(self.asked, self.first.decide(prompts), strict=True))
-            self.first = None
+            self.known |= zip(keys, self.first.decide(prompts), strict=True)
         return [
             self.known.get(key)
             or Decision(p.ts, p.instrument, 0, "missing", None, "", 0.0, 0, "", (), (), self.model)
-            for key, p in zip(self.asked, prompts, strict=True)
+            for key, p in zip(keys, prompts, strict=True)
         ]
 
 
@@ -171,11 +172,7 @@ class Trial:
         analyst: Analyst | None,
     ) -> None:
         self.cls, self.params, self.plan, self.features = cls, params, plan, features
-        if analyst is None and callable(getattr(cls, "ask", None)):
-            from framework.llm.rules import Rules
-
-            analyst = Rules()
-        self.recall = Recall(analyst)
+        self.recall = Recall(analyst or stand_in())
         self.code: translate.Compiled | None = None
         self.amends = uses(cls, "amend")
         self.compared = 0
@@ -185,8 +182,9 @@ class Trial:
         """Run over one market, features built for it."""
         plan = replace(self.plan, market=self.features(market) if self.features else market)
         self.recall.asked = []
-        plan = plan.with_answers(ask_all(self.cls, self.params, plan, self.recall))
+        plan, _ = with_analyst(self.cls, self.params, plan, self.recall)
         outcome = Outcome(run(self.cls, self.params, plan, None, None, self.code))
+        self.recall.first = None  # whatever another future asks anew stays unanswered
         answers = outcome.sim.responses[: int(outcome.sim.clock[0]["n_responses"])]
         return Seen(
             outcome.order_rows.copy(), outcome.fill_rows.copy(), self.recall.asked,

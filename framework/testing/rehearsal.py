@@ -11,17 +11,16 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from framework.backtest import ask_all
+from framework.backtest import with_analyst
 from framework.engine import plain
-from framework.engine.rehearse import loop_of, opening
+from framework.engine.rehearse import opening
 from framework.engine.sending import UNSET
-from framework.engine.tables import Tables
 from framework.errors import FrameworkError, StrategyError, near
 from framework.market import Market
 from framework.outcome import Outcome
 from framework.plan import Plan, make_plan
 from framework.records import NEVER, REASONS, REJECTED
-from framework.run import class_of, engine_setup, finish, fresh, run, told, wake
+from framework.run import class_of, finish, fresh, loop_for, run, tables_of, told
 from framework.strategy import HOOKS, Strategy, hooks_of, need_hook, parameters_of
 from framework.times import format_time
 
@@ -113,8 +112,7 @@ class Check:
         try:
             made = fresh(self.cls, self.params, self.plan.market, self.plan.latency.feed_ns)
             self.problems += reads_before_set(made)
-            asked = ask_all(self.cls, self.params, self.plan, self.analyst)
-            self.plan = self.plan.with_answers(asked)
+            self.plan, asked = with_analyst(self.cls, self.params, self.plan, self.analyst)
             if asked is not None:
                 self.notes.append(f"asked {asked.due} questions, {asked.coverage[0]} answers are valid")
             self.as_written()
@@ -139,7 +137,7 @@ class Check:
             need_hook(self.cls)
         except StrategyError as error:
             self.problems.append(str(error))
-        if "ask" in known and "on_signal" not in known:
+        if known & {"ask", "ask_portfolio"} and "on_signal" not in known:
             self.problems.append(
                 f"{self.cls.__name__} asks and never hears: define on_signal(self, signal, broker)"
             )
@@ -149,21 +147,19 @@ class Check:
     def as_written(self) -> None:
         """Run the hooks in plain Python with a watched broker."""
         made = fresh(self.cls, self.params, self.plan.market, self.plan.latency.feed_ns)
-        tables = Tables(self.plan.market, engine_setup(made, self.plan))
-        wake(tables, made)
-        loop = loop_of(tables)(tables, made, made.features, getattr(made, "view", None))
+        loop = loop_for(tables_of(made, self.plan.market, self.plan), made)
         watch = Watch(self.cls)
         watched = type("WatchedBroker", (WatchedBroker, loop.broker_class), {})
         loop.brokers = [watched(loop, k, watch) for k in range(len(loop.brokers))]
         try:
-            finish(tables, loop.run(), self.cls.__name__)
+            finish(loop.tables, loop.run(), self.cls.__name__)
         except FrameworkError as error:
             place = told(self.cls, error)
             raise StrategyError(str(place).replace(f": {type(error).__name__}: ", ": ")) from error
         except (Exception, SystemExit) as error:
             raise told(self.cls, error) from error
         self.problems += watch.found
-        self.orders(Outcome(tables))
+        self.orders(Outcome(loop.tables))
 
     def orders(self, outcome: Outcome) -> None:
         """Look at what became of the orders."""
