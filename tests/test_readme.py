@@ -94,6 +94,7 @@ def test_commands_run_in_order(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "cache"))  # the loopback's answers stay here
     monkeypatch.setenv("SHEEPFOLD_STORE", str(desk / "store"))
+    asked = 0
     with HolySheepServer() as server, TardisServer() as tardis:
         for name, value in (server.environment | tardis.environment).items():
             monkeypatch.setenv(name, value)
