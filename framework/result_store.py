@@ -325,8 +325,7 @@ def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
 
 def _cassette(folder: Path, doc: Mapping[str, Any], contents: Mapping[str, bytes]) -> bytes:
     """Return the plain cassette; folders of earlier versions have it uncompressed."""
-    packed = contents.get("cassette.jsonl.gz")
-    if packed is None:
+    if (packed := contents.get("cassette.jsonl.gz")) is None:
         return contents.get("cassette.jsonl", b"")
     from framework.llm.cassette import identity
     from framework.llm.cassette_file import expand

@@ -157,7 +157,7 @@ def test_an_incomplete_run_is_saved_and_ends_with_4(
 
     monkeypatch.setattr(HolySheep, "__init__", impatient)
     monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
-    with HolySheepServer([Scripted(status=503)] * 2) as server:  # the first question always has two attempts
+    with HolySheepServer([Scripted(), Scripted(status=500)]) as server:  # the first is asked alone
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         options = ["backtest", "regime.py", "--json", "--no-report", "--record", *SHORT]

@@ -38,7 +38,7 @@ def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals,
         return Scripted(hang=True)
 
     command = [sys.executable, "-c", PROGRAM, "backtest", str(ROOT / "strategies" / "regime_trader.py"),
-               "--record", "--out", str(tmp_path / "out")]  # fmt: skip
+               "--from", "2019-01-01", "--to", "2019-01-06", "--record", "--out", str(tmp_path / "out")]  # fmt: skip
     with HolySheepServer(answer) as server:
         # uncompiled: the questions come before the engine, which would have to be compiled first
         own = {"SHEEPFOLD_CACHE": str(tmp_path / "c"), "NUMBA_DISABLE_JIT": "1"}
@@ -54,7 +54,9 @@ def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals,
         finally:
             run.kill()
             run.wait()
-    assert (run.returncode, said) == (130, "sheepfold: interrupted\n")
+    plan, last = said.splitlines()
+    assert (run.returncode, last) == (130, "sheepfold: interrupted")
+    assert "0 cached" in plan
     assert taken < 6.0  # 2 s are promised on a machine that does nothing else; the answer hangs for ever
     assert not (tmp_path / "out").exists()
     with Store(tmp_path / "c") as store:

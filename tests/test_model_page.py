@@ -81,7 +81,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Result:
     with pytest.MonkeyPatch.context() as patch, HolySheepServer(plan) as server:
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        patch.setattr(cutoffs, "in_sample", lambda _, ts: int(ts < CUTOFF))
+        patch.setattr(cutoffs, "in_sample", lambda _, ts, models=None: int(ts < CUTOFF))
         with HolySheep("deepseek-v3.2", store=tmp_path_factory.mktemp("s") / "store", **RECORD) as client:
             return backtest(Asks, market(), analyst=client)
 

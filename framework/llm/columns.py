@@ -241,10 +241,10 @@ def _judged(record: Record) -> tuple[int, tuple[Any, ...]]:
     """Return what the replay makes of a record."""
     from types import SimpleNamespace
 
-    from framework.llm.decision import signal_rows
+    from framework.llm.decision import SIGNAL_KIND, signal_rows
 
     about: Any = SimpleNamespace(symbol=record["symbol"], price=record["price"])
-    asked: Any = SimpleNamespace(ts=record["ts"], instrument=0, brief=about)
+    asked: Any = SimpleNamespace(ts=record["ts"], instrument=0, brief=about, kind=SIGNAL_KIND)
     (row,) = signal_rows([to_decision(record, asked, 0)])
     names = ("regime", "direction", "confidence", "entry", "stop", "target", "size", "risk_reward")
     return int(row["status"]), tuple(row[name].item() for name in names)
