@@ -88,8 +88,7 @@ def notes(plan: Any, outcome: Outcome, asked: Answers | None) -> list[str]:
     if asked is not None and asked.missing:
         said.insert(0, missing_words(asked))
     if asked is not None:
-        alarms = asked.describe.get("alarms", ())
-        said += [f"the relay changed while it was asked: {words}" for words in alarms]
+        said += asked.describe.get("alarms", ())
     said += rejected_words(outcome)
     short = {
         i

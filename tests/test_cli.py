@@ -157,7 +157,12 @@ def test_an_incomplete_run_is_saved_and_ends_with_4(
 
     monkeypatch.setattr(HolySheep, "__init__", impatient)
     monkeypatch.setenv("SHEEPFOLD_CACHE", str(desk / "store"))
-    with HolySheepServer([Scripted(), Scripted(status=500)]) as server:  # the first is asked alone
+    fails = 20  # one question after those of the canary
+
+    def plan(_: Any) -> Scripted:
+        return Scripted(status=500 if len(server.requests) == fails else 200)
+
+    with HolySheepServer(plan) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         options = ["backtest", "regime.py", "--json", "--no-report", "--record", *SHORT]

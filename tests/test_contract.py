@@ -73,7 +73,8 @@ def test_signatures_of_the_two_calls() -> None:
         found = inspect.signature(function)
         assert list(found.parameters)[:2] == [first, "market"]
         given = keywords(function)
-        told = {name: given.pop(name) for name in ("say", "progress", "replies") if name in given}  # not of rules 2
+        others = [name for name in ("say", "progress", "replies") if name in given]  # how it goes, a model
+        told = {name: given.pop(name) for name in others}
         assert list(given.items()) == list(OPTIONS.items())
         assert not any(told.values())
         assert found.return_annotation == "Result"

@@ -38,7 +38,8 @@ def test_a_signal_ends_a_recording_at_once(tmp_path: Path, sent: signal.Signals,
         return Scripted(hang=True)
 
     command = [sys.executable, "-c", PROGRAM, "backtest", str(ROOT / "strategies" / "regime_trader.py"),
-               "--from", "2019-01-01", "--to", "2019-01-06", "--record", "--out", str(tmp_path / "out")]  # fmt: skip
+               "--from", "2019-01-01", "--to", "2019-01-06", "--record",
+               "--out", str(tmp_path / "out")]  # fmt: skip
     with HolySheepServer(answer) as server:
         # uncompiled: the questions come before the engine, which would have to be compiled first
         own = {"SHEEPFOLD_CACHE": str(tmp_path / "c"), "NUMBA_DISABLE_JIT": "1"}

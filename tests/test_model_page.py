@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from functools import cache
@@ -31,9 +30,7 @@ from tests.made_result import make
 from tests.market_frames import T0, candles
 from tests.test_report import words
 
-RECORD: dict[str, Any] = (
-    {"mode": "record"} if "mode" in inspect.signature(HolySheep).parameters else {"record": True}
-)
+RECORD: dict[str, Any] = {"mode": "record", "canary": False, "repairs": 0}
 CUTOFF = parse_time("2018-10-01")
 SAID = (0.55, 0.65, 0.75, 0.9)
 
