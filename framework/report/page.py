@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 FIRST = LAST = 50
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-ASSUMPTIONS = ("cash", "costs", "latency", "fills", "leverage", "margin", "analyst", "seed")
+ASSUMPTIONS = ("cash", "costs", "latency", "fills", "leverage", "margin", "analyst", "replies", "seed")
 KINDS = ("worst", "chosen", "best")
 
 

@@ -216,17 +216,18 @@ def _money_axis(axis: Axes, *curves: Floats) -> None:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return round values for a log axis from `low` to `high`: as few as give at least four, at most nine.
-
-    Where no two lie between them, `low` and `high` themselves.
-    """
+    """Return round values of a log axis: as few as give at least four, at most nine; else evenly spaced."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)):
         every = [float(f"{step}e{n}") for n in exponents for step in steps]
         found = [value for value in every if low <= value <= high]
         if len(found) >= 4:
             break
-    return found[:: math.ceil(len(found) / 9)] if len(found) > 1 else [low, high]
+    if len(found) < 2:
+        step = 10.0 ** math.floor(math.log10(high - low))
+        found = [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        return found[:: math.ceil(len(found) / 5)]
+    return found[:: math.ceil(len(found) / 9)]
 
 
 def log_label(value: float) -> str:

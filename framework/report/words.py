@@ -148,6 +148,8 @@ def analyst_rows(analyst: Mapping[str, Any]) -> list[tuple[str, str]]:
             known = f"{when(value)[:10]} UTC; a decision before it is in-sample"
             text = "not known; every decision counts as in-sample" if value is None else known
             rows.append(("analyst.cutoff", text))
+        elif key == "cutoffs" and isinstance(value, list | tuple) and value:
+            rows.append(("analyst.cutoffs", "; ".join(claim_words(one) for one in value)))
         elif key.endswith("_ns") and isinstance(value, int):
             rows.append((f"analyst.{key.removesuffix('_ns')}", span(value)))
         elif key == "price" and isinstance(value, Mapping) and {"input", "output"} <= value.keys():
@@ -156,6 +158,12 @@ def analyst_rows(analyst: Mapping[str, Any]) -> list[tuple[str, str]]:
         else:
             rows += flat(value, f"analyst.{key}")
     return rows
+
+
+def claim_words(claim: Any) -> str:
+    """Return a claimed training cutoff and who claims it."""
+    found = claim if isinstance(claim, Mapping) else {}
+    return f"{found.get('date') or MISSING} by {found.get('source') or MISSING}"
 
 
 def banners(run: Run) -> list[tuple[str, str]]:
