@@ -159,8 +159,8 @@ def export(
 def summary(records: Sequence[Record]) -> dict[str, Any]:
     """Return what `show` tells, JSON-serialisable."""
     from framework.llm.cassette import encode, identity
+    from framework.llm.nearest import way_of
     from framework.llm.record import canonical
-    from framework.llm.replay import way_of
 
     groups: dict[str, list[Record]] = {}
     for row in records:
@@ -183,7 +183,7 @@ def summary(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _way(records: Sequence[Record]) -> dict[str, Any]:
-    from framework.llm.replay import said, way_of
+    from framework.llm.nearest import said, way_of
 
     way = way_of(records[0]["request"])
     told = ", ".join(f"{name}={said(value)}" for name, value in sorted(way.items()) if name != "roles")

@@ -301,3 +301,16 @@ def test_replay_is_the_recording_in_another_process(bench: Bench, tmp_path: Path
     )
     assert one.equals(two)
     assert np.isfinite(one["final_equity"].to_numpy()).all()
+
+
+def test_a_miss_names_what_the_nearest_record_differs_in(bench: Bench) -> None:
+    prompts = prompts_of(2)
+    with bench.client(mode="replay") as client, pytest.raises(CacheMiss, match="nothing was recorded at all"):
+        client.decide(prompts)
+    bench.serve()
+    bench.decide(prompts[:1])
+    with bench.client(mode="replay") as client, pytest.raises(CacheMiss, match=r"'Time: .* \(recorded\)"):
+        client.decide(prompts)
+    with bench.client(mode="replay", model="gpt-4.1") as client, pytest.raises(CacheMiss) as info:
+        client.decide(prompts[:1])
+    assert "differs in model deepseek-v3.2 (recorded) against gpt-4.1 (asked); run with" in str(info.value)

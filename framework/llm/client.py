@@ -17,6 +17,7 @@ from framework.llm import canary, cutoffs, prices, settings
 from framework.llm import prompt as briefs
 from framework.llm.decision import Decision, Prompt
 from framework.llm.ladder import RUNGS
+from framework.llm.nearest import nearest_words, requests_of
 from framework.llm.planned import Planned, RecordedAnalyst, Way
 from framework.llm.record import Record, key_of, missing, to_decision
 from framework.llm.recording import Shelf, Till, read_record
@@ -252,13 +253,12 @@ class HolySheep:
         return self._store
 
     def _miss(self, wanted: Mapping[str, tuple[Prompt, Record]], unique: int) -> CacheMiss:
-        first = min((prompt for prompt, _ in wanted.values()), key=lambda p: p.ts)
+        first, request = min(wanted.values(), key=lambda pair: pair[0].ts)
+        near = nearest_words(request, requests_of(self._shelf())) or "nothing was recorded at all"
         return CacheMiss(
             f"{len(wanted)} of {unique} decisions of {self.model} were never recorded, the first for "
-            f"{first.brief.symbol} at {briefs.when(first.ts)}; run with --record to ask HolySheep (this "
-            "spends money), or without a model for the offline Rules. Model and endpoint (here "
-            f"{self.endpoint!r}, from HOLYSHEEP_BASE_URL) are part of what is looked up: answers of another "
-            "one are not found"
+            f"{first.brief.symbol} at {briefs.when(first.ts)}; {near}; run with --record to ask HolySheep "
+            "(this spends money), or without a model for the offline Rules"
         )
 
     def _decision(self, key: str, prompt: Prompt) -> Decision:

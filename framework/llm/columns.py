@@ -20,8 +20,9 @@ from framework.errors import DataError
 from framework.llm import cutoffs
 from framework.llm.cassette import short, whole
 from framework.llm.cassette_file import Lines, locate
+from framework.llm.nearest import way_of
 from framework.llm.record import Record, canonical, check, key_of, to_decision
-from framework.llm.replay import CassetteAnalyst, choose, request_like, way_of
+from framework.llm.replay import CassetteAnalyst, choose, request_like
 from framework.llm.reply import PARSER
 from framework.records import DIRECTIONS, NEVER, REGIMES, SIGNAL, SIGNAL_STATUS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from framework.errors import CacheMiss, ConfigError, DataError, near
 from framework.llm import cutoffs
 from framework.llm.cassette import read_cassette
 from framework.llm.decision import Decision, Prompt
+from framework.llm.nearest import nearest_words, said, way_of
 from framework.llm.prompt import when
 from framework.llm.record import Record, canonical, key_of, missing, to_decision
 
@@ -99,22 +99,11 @@ class CassetteAnalyst:
         return missing(prompt, key, self.model, seen, "not in the cassette")
 
     def _miss(self, prompt: Prompt, request: Record) -> str:
-        asked = _text_lines(request)
-        wanted = set(asked)
-        rows = (self._records[key] for key in sorted(self._records))
-        recorded = (_text_lines(row["request"]) for row in rows)
-        nearest = max(recorded, key=lambda lines: len(wanted.intersection(lines)))
+        words = nearest_words(request, (self._records[key]["request"] for key in sorted(self._records)))
         return (
             f"{self.path}: the decision for {prompt.brief.symbol} at {when(prompt.ts)} was never recorded; "
-            f"the nearest recorded prompt differs in {_difference(nearest, asked)}; run with --record to ask"
+            f"{words}; run with --record to ask"
         )
-
-
-def way_of(request: Record) -> Record:
-    """Return how a request was asked: everything of it but the texts."""
-    body = {name: value for name, value in request["body"].items() if name != "messages"}
-    rest = {name: value for name, value in request.items() if name != "body"}
-    return {**body, **rest, "roles": [message["role"] for message in request["body"]["messages"]]}
 
 
 def choose(ways: Sequence[Record], wanted: Mapping[str, Any], name: str) -> int:
@@ -152,33 +141,5 @@ def request_like(request: Record, prompt: Prompt) -> Record:
     return {**request, "body": {**body, "messages": asked}}
 
 
-def said(value: Any) -> str:
-    """Return a value as a user names it: the type of a response format, a number without its form."""
-    if isinstance(value, dict):
-        value = value.get("type", canonical(value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _is_said(value: Any, wanted: Any) -> bool:
     return bool(value == wanted) or said(value) == said(wanted)
-
-
-def _text_lines(request: Record) -> list[str]:
-    return [line for m in request["body"]["messages"] for line in m["content"].split("\n")]
-
-
-def _difference(recorded: Sequence[str], asked: Sequence[str]) -> str:
-    """Return the number of differing lines and the first pair, in one line."""
-    pairs = []
-    matcher = difflib.SequenceMatcher(None, recorded, asked, autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag != "equal":
-            pairs.append((_joined(recorded[a:b]), _joined(asked[c:d])))
-    if not pairs:
-        return "nothing that is shown"
-    more = f" and {len(pairs) - 1} more places" if len(pairs) > 1 else ""
-    return f"{pairs[0][0]!r} (recorded) against {pairs[0][1]!r} (asked){more}"
-
-
-def _joined(lines: Sequence[str]) -> str:
-    return " / ".join(lines)[:160] or "nothing"
