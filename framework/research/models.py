@@ -50,7 +50,7 @@ def compare_models(
     mode
         Of `HolySheep`: "replay" (nothing is paid), "record" or "refresh".
     client
-        Further options of `HolySheep` (samples, store, budget, prices ...).
+        Further options of `HolySheep` (sample, store, budget, prices ...).
     **options
         Of `backtest`.
 
