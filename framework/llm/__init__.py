@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from framework.llm.budget import Budget
     from framework.llm.cassette import diff, merge, prune, read_cassette, verify, write_cassette
     from framework.llm.client import HolySheep
-    from framework.llm.columns import columns
     from framework.llm.decision import Decision, Prompt, signal_rows
     from framework.llm.facts import AsOf
     from framework.llm.journal import read_journal
@@ -28,17 +27,17 @@ _HOME = {
     "AsOf": "facts", "Brief": "prompt", "Budget": "budget", "CassetteAnalyst": "replay",
     "Decision": "decision", "HolySheep": "client", "Mask": "masking", "Masked": "masking",
     "Parsed": "signal", "Planned": "planned", "Prompt": "decision", "RecordedAnalyst": "planned",
-    "Rules": "rules", "Store": "store", "TradingSignal": "signal", "columns": "columns",
-    "diff": "cassette", "make_brief": "prompt", "merge": "cassette", "parse": "signal",
-    "prune": "cassette", "read_cassette": "cassette", "read_journal": "journal", "render": "prompt",
+    "Rules": "rules", "Store": "store", "TradingSignal": "signal", "diff": "cassette",
+    "make_brief": "prompt", "merge": "cassette", "parse": "signal", "prune": "cassette",
+    "read_cassette": "cassette", "read_journal": "journal", "render": "prompt",
     "signal_rows": "decision", "verify": "cassette", "write_cassette": "cassette",
 }  # fmt: skip
 
 __all__ = [
     "AsOf", "Brief", "Budget", "CassetteAnalyst", "Decision", "HolySheep", "Mask", "Masked", "Parsed",
-    "Planned", "Prompt", "RecordedAnalyst", "Rules", "Store", "TradingSignal", "columns", "diff",
-    "make_brief", "merge", "parse", "prune", "read_cassette", "read_journal", "render", "signal_rows",
-    "verify", "write_cassette",
+    "Planned", "Prompt", "RecordedAnalyst", "Rules", "Store", "TradingSignal", "diff", "make_brief",
+    "merge", "parse", "prune", "read_cassette", "read_journal", "render", "signal_rows", "verify",
+    "write_cassette",
 ]  # fmt: skip
 
 
