@@ -103,7 +103,8 @@ class _Table:
         self.source = source
         self.places: dict[str, int] = {}
         for index, one in enumerate(instruments):
-            for name in (one,) if isinstance(one, str) else (one.symbol, one.id):
+            names = (one.partition(":")[2] or one, one) if isinstance(one, str) else (one.symbol, one.id)
+            for name in names:
                 self.places.setdefault(name, index)
         self.parts: list[NDArray[Any]] = []
         self.batch: list[tuple[Any, ...]] = []
