@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from framework.llm.decision import Decision
-from framework.records import DIRECTIONS, OK, REGIMES, SIGNAL, SIGNAL_STATUS, WITHHELD
+from framework.llm.decision import Decision, decision_rows
+from framework.records import OK, SIGNAL_STATUS, WITHHELD
 from framework.replies import Replies
 
 YES, SKIPPED, REPLACED, STALE, TOO_OLD, NO = "yes", "skipped", "replaced", "stale", "too old", "no"
-LEVELS = {"entry": "suggested_entry", "stop": "stop_loss", "target": "take_profit",
-          "risk_reward": "risk_reward_ratio"}  # fmt: skip
 
 
 def deliver(decisions: Sequence[Decision], replies: Replies) -> tuple[NDArray[Any], list[str]]:
@@ -111,22 +108,11 @@ def rows_of(
     decisions: Sequence[Decision], arrivals: Sequence[int], words: Sequence[str], replies: Replies
 ) -> NDArray[Any]:
     """Return the decisions as a SIGNAL array sorted by arrival (stable); `id` = row in `decisions`."""
-    rows = np.zeros(len(decisions), SIGNAL)
-    rows["ts"] = [d.ts for d in decisions]
+    rows = decision_rows(decisions)
     rows["arrival_ts"] = arrivals
-    rows["instrument"] = [d.instrument for d in decisions]
-    rows["id"] = np.arange(len(decisions))
-    rows["in_sample"] = [d.in_sample for d in decisions]
-    rows["cost"] = [d.cost if replies.charge and w != SKIPPED else 0.0
-                    for d, w in zip(decisions, words, strict=True)]  # fmt: skip
-    rows["status"] = [status_of(d, w) for d, w in zip(decisions, words, strict=True)]
-    signals = [d.signal for d in decisions]
-    rows["regime"] = [REGIMES.index(s.regime if s else "uncertain") for s in signals]
-    rows["direction"] = [DIRECTIONS[s.direction] if s else 0 for s in signals]
-    rows["confidence"] = [s.confidence if s else 0.0 for s in signals]
-    rows["size"] = [s.position_size_pct if s else 0.0 for s in signals]
-    for name, field in LEVELS.items():
-        rows[name] = [level(s, field) for s in signals]
+    both = list(zip(decisions, words, strict=True))
+    rows["cost"] = [d.cost if replies.charge and word != SKIPPED else 0.0 for d, word in both]
+    rows["status"] = [status_of(d, word) for d, word in both]
     return rows[np.argsort(rows["arrival_ts"], kind="stable")]
 
 
@@ -134,9 +120,3 @@ def status_of(decision: Decision, word: str) -> int:
     """Return the code of what the engine does with a decision."""
     code = SIGNAL_STATUS.index(decision.status)
     return WITHHELD if (code == OK and word != YES) or word == SKIPPED else code
-
-
-def level(signal: Any, field: str) -> float:
-    """Return a level of a signal, NaN where there is none."""
-    value = None if signal is None else getattr(signal, field)
-    return math.nan if value is None else float(value)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from framework.llm.signal import TradingSignal
 
 SIGNAL_KIND = "signal"
-_SIGNAL_FIELDS = ("entry", "stop", "target", "risk_reward")
+_LEVELS = {"entry": "suggested_entry", "stop": "stop_loss", "target": "take_profit",
+           "risk_reward": "risk_reward_ratio"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,26 +119,27 @@ def signal_rows(decisions: Sequence[Decision]) -> NDArray[Any]:
 
     Decisions that are not "ok" have their status, cost and times, direction 0 and NaN levels.
     """
-    rows = np.zeros(len(decisions), dtype=SIGNAL)
-    for index, decision in enumerate(decisions):
-        row = rows[index]
-        row["ts"], row["arrival_ts"] = decision.ts, decision.arrival_ts
-        row["instrument"], row["id"] = decision.instrument, index
-        row["cost"], row["in_sample"] = decision.cost, decision.in_sample
-        row["status"] = SIGNAL_STATUS.index(decision.status)
-        _fill(row, decision.signal)
+    rows = decision_rows(decisions)
     return rows[np.argsort(rows["arrival_ts"], kind="stable")]
 
 
-def _fill(row: Any, signal: TradingSignal | None) -> None:
-    for name in _SIGNAL_FIELDS:
-        row[name] = math.nan
-    if signal is None:
-        row["regime"] = REGIMES.index("uncertain")
-        return
-    row["regime"], row["direction"] = REGIMES.index(signal.regime), DIRECTIONS[signal.direction]
-    row["confidence"], row["size"] = signal.confidence, signal.position_size_pct
-    if signal.suggested_entry is not None:
-        levels = (signal.suggested_entry, signal.stop_loss, signal.take_profit, signal.risk_reward_ratio)
-        for name, value in zip(_SIGNAL_FIELDS, levels, strict=True):
-            row[name] = value
+def decision_rows(decisions: Sequence[Decision]) -> NDArray[Any]:
+    """Return the decisions as a SIGNAL array in their own order."""
+    rows = np.zeros(len(decisions), dtype=SIGNAL)
+    for name in ("ts", "arrival_ts", "instrument", "cost", "in_sample"):
+        rows[name] = [getattr(one, name) for one in decisions]
+    rows["id"] = np.arange(len(decisions))
+    rows["status"] = [SIGNAL_STATUS.index(one.status) for one in decisions]
+    signals = [one.signal for one in decisions]
+    rows["regime"] = [REGIMES.index(one.regime if one else "uncertain") for one in signals]
+    rows["direction"] = [DIRECTIONS[one.direction] if one else 0 for one in signals]
+    rows["confidence"] = [one.confidence if one else 0.0 for one in signals]
+    rows["size"] = [one.position_size_pct if one else 0.0 for one in signals]
+    for name, field in _LEVELS.items():
+        rows[name] = [_level(one, field) for one in signals]
+    return rows
+
+
+def _level(signal: TradingSignal | None, field: str) -> float:
+    value = None if signal is None else getattr(signal, field)
+    return math.nan if value is None else float(value)
