@@ -215,7 +215,7 @@ def check_analyst(analyst: Any) -> None:
     if analyst is not None and not (callable(getattr(analyst, "decide", None)) and hasattr(analyst, "name")):
         raise ConfigError(
             f"analyst must be an analyst, not {analyst!r}; write analyst=HolySheep(model=...) or "
-            'analyst=CassetteAnalyst("cassette.jsonl")'
+            'analyst=CassetteAnalyst("results/run")'
         )
 
 
