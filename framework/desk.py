@@ -47,7 +47,7 @@ class Desk:
         self.words: list[str] = []
         self.arrivals: list[int] = []
         self._pool: list[int] = []
-        self._busy: dict[int, int] = {}  # instrument -> row of the answer that is on its way
+        self._flying: dict[int, list[int]] = {}  # instrument -> rows of the answers on their way
 
     def signals(self) -> NDArray[Any]:
         """Return the stream the engine starts with: spare rows that lie in the past, then the questions."""
@@ -76,8 +76,9 @@ class Desk:
 
     def _ask(self, tables: Tables, prompt: Prompt, now: int) -> None:
         k, overlap = prompt.instrument, self.replies.overlap
-        last = self._busy.get(k)
-        if last is not None and self.arrivals[last] > now:
+        flying = [j for j in self._flying.get(k, ()) if self.arrivals[j] > now]
+        if flying:
+            last = flying[-1]
             if overlap == "skip":
                 return self._note(prompt, skipped(prompt, self.analyst), SKIPPED, now)
             if overlap == "queue":
@@ -92,21 +93,14 @@ class Desk:
         arrival = now + latency_of(decision, self.replies, self._pool)
         self._note(prompt, decision, self._word(decision, arrival), arrival)
         row = len(self.decisions) - 1
-        if decision.status != "missing":
-            self._busy[k] = row
         signal = rows_of([decision], [arrival], [self.words[row]], self.replies)[0]
         signal["id"] = row
         if self.words[row] == YES and self.replies.stale == "drop":
-            for j in self._later(k, arrival):
-                self._withhold(tables, j, STALE)
+            for j in flying:
+                if self.arrivals[j] > arrival and self.words[j] == YES:
+                    self._withhold(tables, j, STALE)
+        self._flying[k] = [*flying, row]
         insert(tables, signal)
-
-    def _later(self, k: int, arrival: int) -> list[int]:
-        """Return the answers to earlier questions that would come after this one."""
-        return [
-            j for j in range(len(self.decisions) - 1)
-            if self.arrivals[j] > arrival and self.words[j] == YES and self.decisions[j].instrument == k
-        ]  # fmt: skip
 
     def _word(self, decision: Decision, arrival: int) -> str:
         """Return whether an answer reaches the strategy."""
