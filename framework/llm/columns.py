@@ -101,6 +101,7 @@ def records_of(source: Source) -> list[Record]:
 class _Table:
     def __init__(self, instruments: Sequence[Named | str], source: _Verified) -> None:
         self.source = source
+        self.given = [one if isinstance(one, str) else one.id for one in instruments]
         self.places: dict[str, int] = {}
         for index, one in enumerate(instruments):
             names = (one.partition(":")[2] or one, one) if isinstance(one, str) else (one.symbol, one.id)
@@ -144,7 +145,7 @@ class _Table:
         """Return a row for each record."""
         for index in chosen if self.unknown else ():
             if index in self.unknown:
-                known = ", ".join(self.places)
+                known = ", ".join(self.given)
                 raise DataError(f"{self.unknown[index]}; instruments has only {known}: add it, or prune it")
         rows = self.parts[0][chosen]
         rows = rows[np.lexsort((rows["instrument"], rows["ts"]))]

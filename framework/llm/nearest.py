@@ -10,6 +10,7 @@ from typing import Any
 
 from framework.llm.record import Record, canonical
 
+LABELS = {"endpoint": "endpoint (HOLYSHEEP_BASE_URL)"}
 MOST = 20_000  # records of a store that are looked at: an error must not take minutes
 
 
@@ -41,7 +42,7 @@ def nearest_words(request: Record, recorded: Iterable[Record]) -> str:
         return ""
     theirs = way_of(near)
     found = [
-        f"{name} {said(theirs.get(name))} (recorded) against {said(value)} (asked)"
+        f"{LABELS.get(name, name)} {said(theirs.get(name))} (recorded) against {said(value)} (asked)"
         for name, value in way.items() if said(theirs.get(name)) != said(value)
     ]  # fmt: skip
     text = difference(text_lines(near), asked)
