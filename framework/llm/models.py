@@ -81,8 +81,9 @@ def _read(path: Path) -> dict[str, Model]:
 
 
 def _model(row: Any, where: str) -> Model:
-    if not isinstance(row, dict) or row.keys() - {"price", "cutoffs"}:
-        raise ConfigError(f'{where}: a model has "price" and "cutoffs" and nothing else; {_FORM}')
+    odd = sorted(row.keys() - {"price", "cutoffs"}) if isinstance(row, dict) else ["a plain value"]
+    if odd:
+        raise ConfigError(f'{where}: a model has "price" and "cutoffs" and nothing else, not {odd[0]}; {_FORM}')
     claims = row.get("cutoffs", [])
     if not isinstance(claims, list):
         raise ConfigError(f"{where}: cutoffs must be a list; {_FORM}")
@@ -111,9 +112,13 @@ def _claim(row: Any, where: str) -> Claim:
 
 
 def _fields(row: Any, needed: set[str], maybe: set[str], where: str) -> dict[str, Any]:
-    if not isinstance(row, dict) or needed - row.keys() or row.keys() - needed - maybe:
-        raise ConfigError(f"{where} needs {', '.join(sorted(needed))} and nothing else; {_FORM}")
-    return row
+    given = row.keys() if isinstance(row, dict) else set[str]()
+    if needed - given or given - needed - maybe:
+        wrong = [f"{name} is missing" for name in sorted(needed - given)]
+        wrong += [f"{name} is unknown" for name in sorted(given - needed - maybe)]
+        words = ", ".join(sorted(needed))
+        raise ConfigError(f"{where} needs {words} and nothing else ({', '.join(wrong)}); {_FORM}")
+    return dict(row)
 
 
 def _date(text: Any, where: str) -> None:
