@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, Model]:
 def _model(row: Any, where: str) -> Model:
     odd = sorted(row.keys() - {"price", "cutoffs"}) if isinstance(row, dict) else ["a plain value"]
     if odd:
-        raise ConfigError(f'{where}: a model has "price" and "cutoffs" and nothing else, not {odd[0]}; {_FORM}')
+        raise ConfigError(f'{where}: a model has "price" and "cutoffs" only, not {odd[0]}; {_FORM}')
     claims = row.get("cutoffs", [])
     if not isinstance(claims, list):
         raise ConfigError(f"{where}: cutoffs must be a list; {_FORM}")
