@@ -18,6 +18,7 @@ from framework.deliver import NO, REPLACED, SKIPPED, STALE, TOO_OLD, YES, latenc
 from framework.engine.tables import Tables
 from framework.errors import StrategyError
 from framework.llm.decision import Decision, Prompt
+from framework.llm.facts import need_static
 from framework.market import Market, View
 from framework.questions import Answers, as_prompts, question_times, told_of
 from framework.records import ASK, NEVER, SIGNAL, WITHHELD
@@ -47,6 +48,7 @@ class Desk:
         self.words: list[str] = []
         self.arrivals: list[int] = []
         self._pool: list[int] = []
+        self._first: dict[tuple[int, str], Prompt] = {}  # whose instructions the later ones must have
         self._flying: dict[int, list[int]] = {}  # instrument -> rows of the answers on their way
 
     def signals(self) -> NDArray[Any]:
@@ -72,6 +74,7 @@ class Desk:
                 "on_signal"
             )
         for prompt in as_prompts(self.made, asked, self.market, "ask_portfolio"):
+            need_static((self._first.setdefault((prompt.instrument, prompt.version), prompt), prompt))
             self._ask(tables, prompt, now)
 
     def _ask(self, tables: Tables, prompt: Prompt, now: int) -> None:

@@ -20,9 +20,10 @@ from framework import (
     check_strategy,
     compiled,
     market_brief,
+    portfolio_brief,
 )
 from framework.deliver import deliver
-from framework.errors import ConfigError, StrategyError
+from framework.errors import ConfigError, SignalError, StrategyError
 from framework.llm.decision import Decision, Prompt
 from framework.llm.signal import TradingSignal
 from framework.records import SIGNAL_STATUS
@@ -262,6 +263,13 @@ class InCompiled(Portfolio):
     """A portfolio question in a compiled class."""
 
 
+class Whispers(Portfolio):
+    """Change the instructions from question to question: the future could come in by them."""
+
+    def ask_portfolio(self, view, broker):
+        return portfolio_brief(view, broker, instructions=f"It is {view.now}.")
+
+
 class Sends(Portfolio):
     """Trade instead of asking."""
 
@@ -271,10 +279,11 @@ class Sends(Portfolio):
 
 @pytest.mark.parametrize(
     ("cls", "words"),
-    [(Asks, "keep one of them"), (InCompiled, "leave @compiled away"), (Sends, "sent an order")],
+    [(Asks, "keep one of them"), (InCompiled, "leave @compiled away"), (Sends, "sent an order"),
+     (Whispers, "instructions at .* differ")],
 )
 def test_what_a_portfolio_question_cannot_be(cls: type[Strategy], words: str, market: Market) -> None:
-    with pytest.raises(StrategyError, match=words):
+    with pytest.raises((StrategyError, SignalError), match=words):
         backtest(cls, market, analyst=Rules())
 
 
